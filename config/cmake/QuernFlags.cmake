@@ -1,0 +1,27 @@
+# quern_flags: warnings, sanitizers and floating-point rules for every target of ours.
+add_library(quern_flags INTERFACE)
+target_compile_features(quern_flags INTERFACE cxx_std_20)
+target_compile_options(
+  quern_flags
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+            # The reproducibility contract: no reassociation and no fused multiply-add that the
+            # source does not spell out.
+            -ffp-contract=off -fno-fast-math)
+if(QUERN_WERROR)
+  target_compile_options(quern_flags INTERFACE -Werror)
+endif()
+
+if(QUERN_SANITIZE AND QUERN_SANITIZE MATCHES "thread" AND QUERN_SANITIZE MATCHES "address")
+  message(FATAL_ERROR "QUERN_SANITIZE: 'thread' and 'address' cannot be combined")
+endif()
+if(QUERN_SANITIZE)
+  target_compile_options(quern_flags INTERFACE -fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(quern_flags INTERFACE -fsanitize=${QUERN_SANITIZE})
+  if(QUERN_SANITIZE MATCHES "undefined")
+    target_compile_options(quern_flags INTERFACE -fno-sanitize-recover=undefined)
+  endif()
+endif()
+if(QUERN_COVERAGE)
+  target_compile_options(quern_flags INTERFACE --coverage)
+  target_link_options(quern_flags INTERFACE --coverage)
+endif()
