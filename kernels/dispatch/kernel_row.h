@@ -1,0 +1,36 @@
+// A row of a kernel table: what it computes, what it needs, how good it is, and its function.
+//
+// Rows live beside their kernels (kernels/cpu/cpu_rows.cc). A row is chosen once, at load, for each
+// weight or op; the choice is printed and can be forced by name. All rows of one (op, format) give
+// the same bits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/hardware/profile.h"
+#include "kernels/formats/format.h"
+#include "kernels/ops/ops.h"
+#include "kernels/tensor/tensor_view.h"
+
+namespace quern::dispatch {
+
+struct KernelRow {
+  std::string_view name;  // "matmul.avx512vnni.q4_k"; what --kernel takes
+  ops::OpId op;
+  std::optional<formats::FormatId> format;  // nothing: any format
+  hardware::IsaMask needs;                  // all of these bits
+  int rank;                                 // lower is better; the oracle is the highest
+  const void* function;                     // cast by the backend to the op's function type
+};
+
+// A weight ready to multiply: where it lies and how.
+struct Weight {
+  tensor::TensorView view;
+  const KernelRow* matmul_row = nullptr;
+  std::string name;  // tensor name in the file
+};
+
+}  // namespace quern::dispatch

@@ -1,0 +1,175 @@
+// The operations of a transformer step: argument structs and contracts, no code.
+//
+// All activations are f32, token-major: row t of a matrix belongs to token t of the step. Pointers
+// are device pointers of the backend that runs the op (host pointers on the CPU). Every op honours
+// the reproducibility contract of the CPU backend (kernels/cpu/README.md): an output value depends
+// only on its own weights and its own sequence, computed in one fixed order of operations.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace quern::dispatch {
+struct Weight;
+}
+
+namespace quern::ops {
+
+enum class OpId : uint8_t {
+#define QUERN_OP(id, name) id,
+#include "kernels/ops/op_list.inc"
+#undef QUERN_OP
+  kCount,
+};
+
+// The tokens of one sequence inside a step, and where its keys and values are kept.
+struct SequenceSlice {
+  int32_t first_token = 0;     // index of its first token in the step
+  int32_t n_tokens = 0;        // at least 1
+  int32_t first_position = 0;  // position of that token in its sequence; the rest follow
+  // Page ids in sequence order; page p holds positions [p * page_tokens, (p+1) * page_tokens).
+  // Covers first_position + n_tokens positions.
+  std::span<const int32_t> pages;
+};
+
+// What one step computes. All spans stay valid until finish_step().
+struct StepInputs {
+  std::span<const int32_t> tokens;         // [n_tokens], checked against the vocabulary
+  std::span<const SequenceSlice> sequences;  // cover all tokens, in order, without overlap
+  std::span<const int32_t> outputs;        // indices of tokens whose logits are wanted, ascending
+};
+
+// y[i, :] = float(table[tokens[i], :]) * scale for every token of the step.
+struct GatherArgs {
+  const dispatch::Weight* table;  // [n_vocab, n_cols]
+  float scale;
+  float* y;  // [n_tokens, n_cols]
+};
+
+// One linear layer applied to rows of x.
+struct MatmulOutput {
+  const dispatch::Weight* weight;  // [n_out, n_in]
+  const float* bias;               // [n_out] or null
+  float* y;                        // [n_rows, n_out], rows y_stride values apart
+  int64_t y_stride;
+};
+
+// y = x * weight^T + bias for each output; all outputs share x (and its quantized form).
+struct MatmulArgs {
+  const float* x;  // [n_rows, n_in], rows x_stride values apart
+  int64_t x_stride;
+  int64_t n_rows;
+  std::span<const MatmulOutput> outputs;
+};
+
+// y[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + epsilon) * weight, over n_rows rows of n_cols values.
+// y == x is allowed. Row r starts at x + r * x_stride (QK-norm: a row is one head).
+struct RmsNormArgs {
+  const float* x;
+  int64_t x_stride;
+  const float* weight;  // [n_cols]
+  float epsilon;
+  float* y;
+  int64_t y_stride;
+  int64_t n_rows;
+  int64_t n_cols;
+};
+
+// cos and sin of position * inverse_frequency[i], times magnitude, for every token of the step.
+struct RopeTableArgs {
+  const float* inverse_frequency;  // [n_rot / 2]
+  int64_t n_rot;
+  float magnitude;  // YaRN's attention factor; 1 otherwise
+  float* cosine;    // [n_tokens, n_rot / 2]
+  float* sine;      // [n_tokens, n_rot / 2]
+};
+
+enum class RopePairing : uint8_t {
+  kNeighbours,  // rotates (2i, 2i+1): original Llama order, GGUF architecture `llama`
+  kHalves,      // rotates (i, i + n_rot/2): GPT-NeoX order
+};
+
+// Rotates the first n_rot values of each head in place.
+struct RopeArgs {
+  float* x;          // [n_tokens, n_heads, head_dim], tokens x_stride values apart
+  int64_t x_stride;
+  int64_t n_heads;
+  int64_t head_dim;
+  int64_t n_rot;
+  RopePairing pairing;
+  const float* cosine;
+  const float* sine;
+};
+
+enum class KvFormat : uint8_t { kF32, kF16 };
+
+// Keys and values of one layer: [page][kv head][token in page][head_dim], k and v alike.
+struct KvLayerView {
+  std::byte* keys;
+  std::byte* values;
+  KvFormat format;
+  int32_t page_tokens;
+  int32_t n_kv_heads;
+  int32_t head_dim;
+};
+
+// Writes keys and values of the step's tokens into their pages.
+struct KvStoreArgs {
+  KvLayerView cache;
+  const float* keys;    // [n_tokens, n_kv_heads, head_dim], tokens stride values apart
+  const float* values;
+  int64_t stride;
+};
+
+// Causal attention of each token over positions (max(0, p - window + 1)) .. p of its sequence,
+// after kv_store of the same step. Grouped queries: head h reads kv head h / (n_heads/n_kv_heads).
+struct AttentionArgs {
+  KvLayerView cache;
+  const float* q;  // [n_tokens, n_heads, head_dim], tokens q_stride values apart
+  int64_t q_stride;
+  int64_t n_heads;
+  float scale;    // applied to q.k
+  float softcap;  // 0: none; else s = softcap * tanh(s / softcap) before masking
+  int32_t window;  // 0: all positions
+  float* y;       // [n_tokens, n_heads, head_dim], tokens y_stride values apart
+  int64_t y_stride;
+};
+
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+// y = activation(gate) * up, [n_rows, n_cols]; y may be gate.
+struct GatedActivationArgs {
+  Activation activation;
+  const float* gate;
+  int64_t gate_stride;
+  const float* up;
+  int64_t up_stride;
+  float* y;
+  int64_t y_stride;
+  int64_t n_rows;
+  int64_t n_cols;
+};
+
+// y += x, n values.
+struct AddArgs {
+  const float* x;
+  float* y;
+  int64_t n;
+};
+
+// x *= factor, n values.
+struct ScaleArgs {
+  float* x;
+  float factor;
+  int64_t n;
+};
+
+// x = cap * tanh(x / cap), n values.
+struct SoftcapArgs {
+  float* x;
+  float cap;
+  int64_t n;
+};
+
+}  // namespace quern::ops
