@@ -1,0 +1,85 @@
+// What a client asks of the engine and what comes back: plain structs, no HTTP, no JSON.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/base/result.h"
+
+namespace quern::engine {
+
+using TokenId = int32_t;
+
+// Sampling knobs; each at its neutral value does nothing. Ranges are checked by the front door
+// (server/api) and again by validate_sampling().
+struct SamplingParams {
+  float temperature = 0.8f;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
+  float top_p = 1.0f;        // 1: off
+  float min_p = 0.0f;        // 0: off
+  float typical_p = 1.0f;    // 1: off
+  float repetition_penalty = 1.0f;  // 1: off; divides positive and multiplies negative logits
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  int32_t penalty_window = 64;  // last tokens (prompt included) looked at; -1: all, 0: none
+  uint64_t seed = 0;            // draws are keyed by (seed, position), so scheduling cannot change them
+  std::vector<std::pair<TokenId, float>> logit_bias;
+  bool ignore_end_of_generation = false;
+};
+
+struct Request {
+  std::string id;               // for logs; unique per process
+  std::vector<TokenId> prompt;  // at least one token; BOS already there if wanted
+  SamplingParams sampling;
+  int64_t max_tokens = -1;        // tokens to generate; -1: until the context is full
+  std::vector<std::string> stop;  // never part of the output
+  // Alternatives reported per generated token; nothing: no logprobs.
+  std::optional<int32_t> top_logprobs;
+  // Log-probabilities of the prompt's own tokens too (completions with echo).
+  bool prompt_logprobs = false;
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;
+  std::vector<std::pair<TokenId, float>> top;  // descending
+};
+
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;
+  int64_t completion_tokens = 0;
+};
+
+// Nanoseconds on the steady clock.
+struct Timings {
+  int64_t queue_ns = 0;    // accepted to first step
+  int64_t prefill_ns = 0;  // first step to first token
+  int64_t decode_ns = 0;   // first token to last
+  int64_t total_ns = 0;
+};
+
+// A piece of the answer. Text is valid UTF-8 and never holds part of a stop string; several tokens
+// may share a piece when text had to be held back.
+struct Event {
+  enum class Kind : uint8_t { kText, kFinished, kFailed } kind = Kind::kText;
+  // kText
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<TokenLogprob> logprobs;
+  // kFinished: exactly one per request unless it failed; usage and timings are final.
+  FinishReason reason = FinishReason::kStop;
+  std::string matched_stop;  // the stop string that ended it, or empty
+  Usage usage;
+  Timings timings;
+  // kFailed: exactly one per request unless it finished.
+  std::optional<Error> error;
+};
+
+}  // namespace quern::engine
