@@ -140,6 +140,11 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
                                                " bytes long; the limit is " +
                                                std::to_string(limits.max_bytes) + ".");
   }
+  // The library takes a NUL byte for the end of the text and would ignore what follows.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Error(ErrorKind::kInvalidInput, "The JSON text is malformed at byte " +
+                                               std::to_string(nul) + ": it holds a NUL byte.");
+  }
   BoundedReader reader(limits);
   const bool accepted = Json::sax_parse(text.begin(), text.end(), &reader);
   return std::move(reader).finish(accepted);
