@@ -11,19 +11,19 @@
 #include <span>
 #include <string_view>
 
+#include "kernels/formats/format_family.h"
+
 namespace quern::formats {
 
 // Dense; the order is that of format_list.inc.
 enum class FormatId : uint8_t {
-#define QUERN_FORMAT(id, name, block) id,
+#define QUERN_FORMAT(id, name, traits) id,
 #include "kernels/formats/format_list.inc"
 #undef QUERN_FORMAT
   kCount,
 };
 
 inline constexpr size_t kFormatCount = static_cast<size_t>(FormatId::kCount);
-
-enum class FormatFamily : uint8_t { kFloat, kInteger, kSimple, kK, kIq, kTernary, kMx };
 
 struct FormatInfo {
   FormatId id;

@@ -10,8 +10,8 @@
 //   QUERN_LOCAL    in front of a pointer to the caller's private memory
 //   QUERN_CONST    in front of a compile-time constant inside a struct
 //   QUERN_PACKED   behind a block struct: no padding, any alignment
-//   QUERN_TABLE    in front of a table of constants that is defined where it is read (GPU) or in
-//                  codebooks.cc (C++)
+//   QUERN_TABLE    in front of the definition of a table of constants: in codebooks.cc (C++), where
+//                  codebooks.h gave it external linkage, or in each source that reads it (GPU)
 //   float_from_f16, float_from_bf16, float_from_e8m0_half, float_bits   exact bit conversions
 #pragma once
 
@@ -60,7 +60,7 @@ QUERN_FN float float_from_f16(uint16_t bits) { return __half2float(__ushort_as_h
 #define QUERN_BLOCK const
 #define QUERN_LOCAL
 #define QUERN_CONST static constexpr
-#define QUERN_TABLE extern const
+#define QUERN_TABLE const
 
 namespace quern::formats {
 QUERN_FN float float_bits(uint32_t bits) { return std::bit_cast<float>(bits); }

@@ -1,0 +1,26 @@
+// F16: IEEE binary16, one value per block.
+//
+//   bytes 0..1   value bits, little-endian
+#pragma once
+
+#include "kernels/formats/portable.h"
+
+namespace quern::formats {
+
+struct QUERN_PACKED BlockF16 {
+  uint16_t bits;
+};
+static_assert(sizeof(BlockF16) == 2, "F16 is 2 bytes");
+
+struct FormatF16 {
+  using Block = BlockF16;
+  QUERN_CONST uint32_t kGgufCode = 1;
+  QUERN_CONST FormatFamily kFamily = FormatFamily::kFloat;
+  QUERN_CONST int kBlockValues = 1;
+  QUERN_CONST int kGroupValues = 0;
+  QUERN_CONST bool kHasMin = false;
+
+  QUERN_FN static float to_float(QUERN_BLOCK Block& b) { return float_from_f16(b.bits); }
+};
+
+}  // namespace quern::formats

@@ -1,0 +1,48 @@
+// Q4_K: 256 values in 8 groups of 32, 4 bits each, 6-bit scale and minimum per group.
+// value = (d * sc[g]) * q - dmin * m[g].
+//
+//   byte  0  1   2  3    4 ....... 15    16 ....... 143
+//         [ d ]  [dmin]  [ scales[12] ]  [ qs[128]     ]
+//   group g: low (g even) or high (g odd) nibbles of qs[32 * (g / 2) + 0..31].
+//   The 12 scale bytes are pictured in k_scales.h.
+#pragma once
+
+#include "kernels/formats/k_scales.h"
+#include "kernels/formats/portable.h"
+
+namespace quern::formats {
+
+struct QUERN_PACKED BlockQ4_K {
+  uint16_t d;          // f16 scale of scales
+  uint16_t dmin;       // f16 scale of minima
+  uint8_t scales[12];  // 8 scales and 8 minima of 6 bits, see k_scales.h
+  uint8_t qs[128];     // nibbles
+};
+static_assert(sizeof(BlockQ4_K) == 144, "Q4_K is 144 bytes");
+
+struct FormatQ4_K {
+  using Block = BlockQ4_K;
+  QUERN_CONST uint32_t kGgufCode = 12;
+  QUERN_CONST FormatFamily kFamily = FormatFamily::kK;
+  QUERN_CONST int kBlockValues = 256;
+  QUERN_CONST int kGroupValues = 32;
+  QUERN_CONST int kQMin = 0;
+  QUERN_CONST int kQMax = 15;
+  QUERN_CONST bool kHasMin = true;
+
+  QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
+    const int first = 32 * (group / 2);
+    const int shift = 4 * (group % 2);
+    for (int j = 0; j < 32; ++j) q[j] = int8_t((b.qs[first + j] >> shift) & 0x0F);
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return float_from_f16(b.d) * float(k_scale(b.scales, group));
+  }
+
+  QUERN_FN static float group_min(QUERN_BLOCK Block& b, int group) {
+    return float_from_f16(b.dmin) * float(k_min(b.scales, group));
+  }
+};
+
+}  // namespace quern::formats
