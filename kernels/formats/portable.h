@@ -8,11 +8,13 @@
 //   QUERN_FN       in front of every function (after it `static` for members)
 //   QUERN_BLOCK    in front of a block reference or a pointer into one: read-only tensor memory
 //   QUERN_LOCAL    in front of a pointer to the caller's private memory
-//   QUERN_CONST    in front of a compile-time constant inside a struct
+//   QUERN_CONST    in front of a compile-time constant in a struct or namespace
 //   QUERN_PACKED   behind a block struct: no padding, any alignment
 //   QUERN_TABLE    in front of the definition of a table of constants: in codebooks.cc (C++), where
 //                  codebooks.h gave it external linkage, or in each source that reads it (GPU)
-//   float_from_f16, float_from_bf16, float_from_e8m0_half, float_bits   exact bit conversions
+//   float_bits, bits_of_float, float_from_f16, float_from_bf16, float_from_e8m0_half
+//                  exact conversions
+//   round_half_even   nearest int32, ties to even, of a float below 2^22 in magnitude
 #pragma once
 
 #include "kernels/formats/format_family.h"
@@ -29,6 +31,8 @@
 
 namespace quern::formats {
 QUERN_FN float float_bits(uint32_t bits) { return as_type<float>(bits); }
+QUERN_FN uint32_t bits_of_float(float value) { return as_type<uint32_t>(value); }
+QUERN_FN int32_t round_half_even(float value) { return int32_t(rint(value)); }
 QUERN_FN float float_from_f16(uint16_t bits) { return float(as_type<half>(bits)); }
 }  // namespace quern::formats
 
@@ -47,6 +51,8 @@ QUERN_FN float float_from_f16(uint16_t bits) { return float(as_type<half>(bits))
 
 namespace quern::formats {
 QUERN_FN float float_bits(uint32_t bits) { return __uint_as_float(bits); }
+QUERN_FN uint32_t bits_of_float(float value) { return __float_as_uint(value); }
+QUERN_FN int32_t round_half_even(float value) { return __float2int_rn(value); }
 QUERN_FN float float_from_f16(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 }  // namespace quern::formats
 
@@ -64,6 +70,11 @@ QUERN_FN float float_from_f16(uint16_t bits) { return __half2float(__ushort_as_h
 
 namespace quern::formats {
 QUERN_FN float float_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
+QUERN_FN uint32_t bits_of_float(float value) { return std::bit_cast<uint32_t>(value); }
+// Adding 1.5 * 2^23 leaves no fraction bits, so the addition itself rounds, to nearest even.
+QUERN_FN int32_t round_half_even(float value) {
+  return static_cast<int32_t>(bits_of_float(value + 0x1.8p23F)) - 0x4B400000;
+}
 QUERN_FN float float_from_f16(uint16_t bits) { return f16_to_f32(bits); }
 }  // namespace quern::formats
 
