@@ -6,11 +6,14 @@
 // for a present key of another type. Source: GGUF specification (ggml-org/ggml docs/gguf.md).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -52,9 +55,13 @@ using Value =
 
 // Kind of a scalar, kArray for arrays.
 ValueKind value_kind(const Value& value);
+// Kind of an array's elements; a scalar's own kind.
+ValueKind element_kind(const Value& value);
 
 class Metadata {
  public:
+  // Makes room for `n_pairs`; the caller has bounded it.
+  void reserve(size_t n_pairs);
   // Appends a pair; an error when the key is already there.
   Status add(std::string key, Value value);
   // Replaces or appends.
@@ -85,7 +92,12 @@ class Metadata {
 
  private:
   std::vector<std::pair<std::string, Value>> entries_;
-  std::unordered_map<std::string, size_t> index_;
+  // Looked up by std::string_view without making a string.
+  struct KeyHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
+  };
+  std::unordered_map<std::string, size_t, KeyHash, std::equal_to<>> index_;
 };
 
 }  // namespace quern::gguf

@@ -27,11 +27,11 @@ namespace quern::gguf {
 // One tensor: dims[0] is the contiguous dimension (ne0 in the file; values in a row).
 struct TensorInfo {
   std::string name;
-  formats::FormatId format;
-  int n_dims = 0;                          // 1..4
+  formats::FormatId format{};
+  int n_dims = 0;                            // 1..4
   std::array<uint64_t, 4> dims{1, 1, 1, 1};  // unused ones are 1
-  std::span<const std::byte> data;         // in the mapping; exactly the tensor's bytes
-  int shard = 0;                           // which file of a split model
+  std::span<const std::byte> data;           // in the mapping; exactly the tensor's bytes
+  int shard = 0;                             // which file of a split model
 
   uint64_t n_values() const { return dims[0] * dims[1] * dims[2] * dims[3]; }  // checked at open
   uint64_t n_rows() const { return dims[1] * dims[2] * dims[3]; }
