@@ -39,9 +39,9 @@ class KvStorage {
 class ForwardPass {
  public:
   // Scratch for steps of up to `max_tokens` tokens of which up to `max_outputs` want logits.
-  static Result<std::unique_ptr<ForwardPass>> create(
-      backend::Backend& backend, std::shared_ptr<const DecoderWeights> weights, int32_t max_tokens,
-      int32_t max_outputs);
+  static Result<std::unique_ptr<ForwardPass>> create(backend::Backend& backend,
+                                                     std::shared_ptr<const DecoderWeights> weights,
+                                                     int32_t max_tokens, int32_t max_outputs);
   virtual ~ForwardPass() = default;
 
   // Runs one step. logits: [inputs.outputs.size(), vocab_size], host memory, row i for the token
