@@ -24,6 +24,9 @@ void encode_row_q4_1(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q5_0(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q5_1(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q8_0(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_tq1_0(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_tq2_0(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_mxfp4(const float* src, std::byte* dst, int64_t n_values);
 
 template <typename Format>
 inline constexpr EncodeRow kEncodeRow = nullptr;
@@ -46,5 +49,11 @@ template <>
 inline constexpr EncodeRow kEncodeRow<FormatQ5_1> = encode_row_q5_1;
 template <>
 inline constexpr EncodeRow kEncodeRow<FormatQ8_0> = encode_row_q8_0;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatTQ1_0> = encode_row_tq1_0;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatTQ2_0> = encode_row_tq2_0;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatMXFP4> = encode_row_mxfp4;
 
 }  // namespace quern::formats
