@@ -1,0 +1,12 @@
+// 512-bit vectors, byte products through 16-bit pairs.
+#include "kernels/cpu/measure/rate_kernel.h"
+#include "kernels/cpu/measure/vec512-inl.h"
+
+#include "kernels/cpu/measure/rate-inl.h"
+
+namespace quern::cpu {
+
+const RateLoops kRateAvx512 = {2.0 * kChains * V::kBytes, 2.0 * kChains*(V::kBytes / 4), int8_rate,
+                               f32_rate};
+
+}  // namespace quern::cpu

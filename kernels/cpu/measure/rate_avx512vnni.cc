@@ -1,0 +1,13 @@
+// 512-bit vectors with VNNI byte dot products.
+#include "kernels/cpu/measure/rate_kernel.h"
+#define QUERN_RATE_VNNI
+#include "kernels/cpu/measure/vec512-inl.h"
+
+#include "kernels/cpu/measure/rate-inl.h"
+
+namespace quern::cpu {
+
+const RateLoops kRateAvx512Vnni = {2.0 * kChains * V::kBytes, 2.0 * kChains*(V::kBytes / 4),
+                                   int8_rate, f32_rate};
+
+}  // namespace quern::cpu
