@@ -2,31 +2,23 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
-#include <string>
 
 #include "config/base/result.h"
 #include "kernels/backend/backend.h"
 #include "models/chat/chat_template.h"
 #include "models/gguf/reader.h"
 #include "models/graph/forward.h"
+#include "models/loader/model_facts.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace quern::loader {
 
-// Facts for listings and the start-up summary.
-struct ModelFacts {
-  std::string name;          // general.name, else the file's stem
-  std::string architecture;  // "llama"
-  std::string recipe;        // "Q4_K_M", "F32", ... from general.file_type, else the commonest format
-  uint64_t n_parameters = 0;
-  uint64_t file_bytes = 0;
-  int64_t n_layers = 0;
-  int64_t n_embedding = 0;
-  int64_t n_vocab = 0;
-  int64_t context_length = 0;  // trained
-  std::string license;         // may be empty
+struct LoadOptions {
+  // The longest sequence that will be run; 0: as long as the model was trained for. LongRoPE models
+  // (Phi-3) rotate differently beyond their original context, and a model does so for all of its
+  // sequences or for none, or an answer would depend on its length.
+  int64_t context_length = 0;
 };
 
 class Model {
@@ -34,9 +26,11 @@ class Model {
   // Checks the file against its architecture's tables, loads every weight into `backend` (borrowed
   // from the mapping on the CPU) and builds tokenizer and template. `backend` must outlive it.
   // Errors: unknown architecture (names the supported ones), missing or misshapen tensor,
-  // hyper-parameter out of range, broken vocabulary or template.
+  // hyper-parameter out of range, broken vocabulary or template. While the model is in use, look at
+  // file().poisoned() after each step: once true, what was computed is void.
   static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const gguf::GgufFile> file,
-                                                   backend::Backend& backend);
+                                                   backend::Backend& backend,
+                                                   const LoadOptions& options = {});
 
   const ModelFacts& facts() const { return facts_; }
   const gguf::GgufFile& file() const { return *file_; }
@@ -48,6 +42,9 @@ class Model {
 
  private:
   Model() = default;
+  static Result<std::shared_ptr<const Model>> load_checked(
+      std::shared_ptr<const gguf::GgufFile> file, backend::Backend& backend,
+      const LoadOptions& options);
 
   ModelFacts facts_;
   std::shared_ptr<const gguf::GgufFile> file_;
