@@ -54,6 +54,15 @@ std::optional<std::string_view> name_fault(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<std::string_view> tensor_name_fault(std::string_view name) {
+  if (const auto fault = name_fault(name)) return fault;
+  if (name.starts_with('/') || name.find("../") != std::string_view::npos ||
+      name.find("..\\") != std::string_view::npos) {
+    return "it looks like a path";
+  }
+  return std::nullopt;
+}
+
 bool is_valid_utf8(std::string_view text) {
   uint32_t point = 0;
   for (size_t at = 0; at < text.size();) {

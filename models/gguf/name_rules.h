@@ -14,6 +14,10 @@ namespace quern::gguf {
 // What is wrong with a key or tensor name ("it contains a control character"), or nothing.
 std::optional<std::string_view> name_fault(std::string_view name);
 
+// The same for tensor names, which also must not look like a path: no name is used as one here, but
+// tools that export tensors do that.
+std::optional<std::string_view> tensor_name_fault(std::string_view name);
+
 // Whether the text is well-formed UTF-8 (no overlong forms, surrogates or values above U+10FFFF).
 bool is_valid_utf8(std::string_view text);
 

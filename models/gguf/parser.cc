@@ -27,16 +27,6 @@ Error bad_name(std::string_view what, uint64_t offset, std::string_view name,
   return corrupt_error(what, offset, "'" + printable(name) + "' is refused: " + std::string(fault));
 }
 
-// A name is never used as a path here, but it may be elsewhere (export, tools).
-std::optional<std::string_view> tensor_name_fault(std::string_view name) {
-  if (const auto fault = name_fault(name)) return fault;
-  if (name.starts_with('/') || name.find("../") != std::string_view::npos ||
-      name.find("..\\") != std::string_view::npos) {
-    return "it looks like a path";
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Result<std::shared_ptr<GgufFile>> GgufParser::parse(std::span<const std::byte> bytes,
