@@ -24,6 +24,15 @@ void encode_row_q4_1(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q5_0(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q5_1(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_q8_0(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q2_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q3_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q4_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q5_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q6_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q8_k(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_q8_1(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_iq4_nl(const float* src, std::byte* dst, int64_t n_values);
+void encode_row_iq4_xs(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_tq1_0(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_tq2_0(const float* src, std::byte* dst, int64_t n_values);
 void encode_row_mxfp4(const float* src, std::byte* dst, int64_t n_values);
@@ -55,5 +64,23 @@ template <>
 inline constexpr EncodeRow kEncodeRow<FormatTQ2_0> = encode_row_tq2_0;
 template <>
 inline constexpr EncodeRow kEncodeRow<FormatMXFP4> = encode_row_mxfp4;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ2_K> = encode_row_q2_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ3_K> = encode_row_q3_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ4_K> = encode_row_q4_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ5_K> = encode_row_q5_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ6_K> = encode_row_q6_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ8_K> = encode_row_q8_k;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatQ8_1> = encode_row_q8_1;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatIQ4_NL> = encode_row_iq4_nl;
+template <>
+inline constexpr EncodeRow kEncodeRow<FormatIQ4_XS> = encode_row_iq4_xs;
 
 }  // namespace quern::formats

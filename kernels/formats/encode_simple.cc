@@ -8,20 +8,12 @@
 
 #include "config/base/half.h"
 #include "kernels/formats/encode.h"
+#include "kernels/formats/encode_fit.h"
 
 namespace quern::formats {
 namespace {
 
 constexpr int kValues = 32;  // per block of every simple format
-
-template <typename Block, typename EncodeBlock>
-void for_each_block(const float* src, std::byte* dst, int64_t n_values, EncodeBlock encode) {
-  for (int64_t v = 0; v < n_values; v += kValues, dst += sizeof(Block)) {
-    Block block;
-    encode(src + v, &block);
-    std::memcpy(dst, &block, sizeof(Block));
-  }
-}
 
 template <typename Stored, typename Convert>
 void convert_row(const float* src, std::byte* dst, int64_t n_values, Convert convert) {
@@ -38,15 +30,6 @@ int truncate_clamped(float value, int limit) {
 }
 
 float reciprocal_or_zero(float d) { return d == 0.0F ? 0.0F : 1.0F / d; }
-
-// The first value of largest magnitude, with its sign.
-float signed_peak(const float* x) {
-  float peak = x[0];
-  for (int j = 1; j < kValues; ++j) {
-    if (std::fabs(x[j]) > std::fabs(peak)) peak = x[j];
-  }
-  return peak;
-}
 
 struct Range {
   float min;
@@ -65,7 +48,7 @@ Range range_of(const float* x) {
 // Codes of a format that is symmetric around 2^(bits-1): the peak maps to code 0 exactly.
 uint16_t symmetric_codes(const float* x, int bits, int* codes) {
   const int half = 1 << (bits - 1);
-  const float d = signed_peak(x) / static_cast<float>(-half);
+  const float d = signed_peak(x, kValues) / static_cast<float>(-half);
   const float inverse = reciprocal_or_zero(d);
   for (int j = 0; j < kValues; ++j) {
     const float scaled = x[j] * inverse;
@@ -134,7 +117,7 @@ void encode_row_f64(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_q4_0(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockQ4_0>(src, dst, n_values, [](const float* x, BlockQ4_0* block) {
+  encode_blocks<FormatQ4_0>(src, dst, n_values, [](const float* x, BlockQ4_0* block) {
     int codes[kValues];
     block->d = symmetric_codes(x, 4, codes);
     store_nibbles(codes, block->qs);
@@ -142,7 +125,7 @@ void encode_row_q4_0(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_q4_1(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockQ4_1>(src, dst, n_values, [](const float* x, BlockQ4_1* block) {
+  encode_blocks<FormatQ4_1>(src, dst, n_values, [](const float* x, BlockQ4_1* block) {
     int codes[kValues];
     const AffineScale scale = affine_codes(x, 4, codes);
     block->d = scale.d;
@@ -152,7 +135,7 @@ void encode_row_q4_1(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_q5_0(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockQ5_0>(src, dst, n_values, [](const float* x, BlockQ5_0* block) {
+  encode_blocks<FormatQ5_0>(src, dst, n_values, [](const float* x, BlockQ5_0* block) {
     int codes[kValues];
     block->d = symmetric_codes(x, 5, codes);
     store_nibbles(codes, block->qs);
@@ -161,7 +144,7 @@ void encode_row_q5_0(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_q5_1(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockQ5_1>(src, dst, n_values, [](const float* x, BlockQ5_1* block) {
+  encode_blocks<FormatQ5_1>(src, dst, n_values, [](const float* x, BlockQ5_1* block) {
     int codes[kValues];
     const AffineScale scale = affine_codes(x, 5, codes);
     block->d = scale.d;
@@ -172,8 +155,8 @@ void encode_row_q5_1(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_q8_0(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockQ8_0>(src, dst, n_values, [](const float* x, BlockQ8_0* block) {
-    const float d = std::fabs(signed_peak(x)) / 127.0F;
+  encode_blocks<FormatQ8_0>(src, dst, n_values, [](const float* x, BlockQ8_0* block) {
+    const float d = std::fabs(signed_peak(x, kValues)) / 127.0F;
     const float inverse = reciprocal_or_zero(d);
     block->d = f32_to_f16(d);
     for (int j = 0; j < kValues; ++j) block->q[j] = round_to_int8(x[j] * inverse);

@@ -1,35 +1,17 @@
 // Encoders of the ternary formats and of MXFP4: one magnitude per block fixes the scale, then every
 // value takes the nearest code. Bit-equal to the published reference encoders on finite input.
 #include <cmath>
-#include <cstring>
 
 #include "config/base/half.h"
 #include "kernels/formats/encode.h"
+#include "kernels/formats/encode_fit.h"
 
 namespace quern::formats {
 namespace {
 
-template <typename Block, typename EncodeBlock>
-void for_each_block(const float* src, std::byte* dst, int64_t n_values, int block_values,
-                    EncodeBlock encode) {
-  for (int64_t v = 0; v < n_values; v += block_values, dst += sizeof(Block)) {
-    Block block;
-    encode(src + v, &block);
-    std::memcpy(dst, &block, sizeof(Block));
-  }
-}
-
-float largest_magnitude(const float* x, int n) {
-  float peak = 0.0F;
-  for (int j = 0; j < n; ++j) {
-    if (std::fabs(x[j]) > peak) peak = std::fabs(x[j]);
-  }
-  return peak;
-}
-
 // Digits 0, 1, 2 for -1, 0, 1 (half rounds away from zero); returns the scale.
 uint16_t ternary_digits(const float* x, int* digits) {
-  const float d = largest_magnitude(x, 256);
+  const float d = std::fabs(signed_peak(x, 256));
   const float inverse = d == 0.0F ? 0.0F : 1.0F / d;
   for (int j = 0; j < 256; ++j) {
     const float scaled = x[j] * inverse;
@@ -69,7 +51,7 @@ int nearest_fp4(float x, float scale) {
 }  // namespace
 
 void encode_row_tq1_0(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockTQ1_0>(src, dst, n_values, 256, [](const float* x, BlockTQ1_0* block) {
+  encode_blocks<FormatTQ1_0>(src, dst, n_values, [](const float* x, BlockTQ1_0* block) {
     int digits[256];
     block->d = ternary_digits(x, digits);
     for (int i = 0; i < 32; ++i) block->qs[i] = pack_digits(digits + i, 5, 32);
@@ -79,7 +61,7 @@ void encode_row_tq1_0(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_tq2_0(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockTQ2_0>(src, dst, n_values, 256, [](const float* x, BlockTQ2_0* block) {
+  encode_blocks<FormatTQ2_0>(src, dst, n_values, [](const float* x, BlockTQ2_0* block) {
     int digits[256];
     block->d = ternary_digits(x, digits);
     for (int i = 0; i < 64; ++i) {
@@ -91,8 +73,8 @@ void encode_row_tq2_0(const float* src, std::byte* dst, int64_t n_values) {
 }
 
 void encode_row_mxfp4(const float* src, std::byte* dst, int64_t n_values) {
-  for_each_block<BlockMXFP4>(src, dst, n_values, 32, [](const float* x, BlockMXFP4* block) {
-    block->e = mxfp4_exponent(largest_magnitude(x, 32));
+  encode_blocks<FormatMXFP4>(src, dst, n_values, [](const float* x, BlockMXFP4* block) {
+    block->e = mxfp4_exponent(std::fabs(signed_peak(x, 32)));
     const float scale = e8m0_half_to_f32(block->e);
     for (int j = 0; j < 16; ++j) {
       block->qs[j] =
