@@ -1,0 +1,56 @@
+// One connection: serves the requests that have arrived on it, in order.
+//
+// Runs on a worker thread while a request is being answered and belongs to the server's poll thread
+// in between; never to both.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/http/access.h"
+#include "server/http/head_parser.h"
+#include "server/http/limits.h"
+#include "server/http/router.h"
+#include "server/http/socket.h"
+
+namespace quern::http {
+
+// Writes the body of an error in the form that clients of `path` expect.
+using ErrorBody = std::function<Response(std::string_view path, int status, std::string message)>;
+
+// What all connections of a server share; immutable while it runs, but for the flag.
+struct Site {
+  Limits limits;
+  AccessPolicy access;
+  Router router;
+  ErrorBody error_body;
+  std::string server_name;            // value of the Server header
+  std::atomic<bool> stopping{false};  // no further request on any connection
+};
+
+struct Connection {
+  explicit Connection(Fd socket) : fd(std::move(socket)), peer(peer_address(fd.get())) {}
+
+  Fd fd;
+  std::string peer;
+  std::string buffer;     // received and not yet consumed
+  size_t scanned = 0;     // of buffer, by scan_head
+  size_t head_bytes = 0;  // of buffer, once the head is complete
+  bool lingering = false;
+  bool started = false;  // first byte of a head has arrived
+  Clock::time_point deadline;
+};
+
+enum class AfterServe { kKeep, kLinger, kClose };
+
+// Answers the request whose head is complete (or faulty) in connection.buffer, and those pipelined
+// behind it.
+AfterServe serve(Connection& connection, const Site& site);
+
+// Head and body of a response that closes the connection, for answers from outside serve().
+std::string closing_response(const Site& site, const Response& response);
+
+}  // namespace quern::http

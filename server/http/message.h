@@ -1,0 +1,71 @@
+// Requests and responses as plain values, and the interface through which a handler answers.
+//
+// Knows no socket and no application. Header names are kept in lower case; a Request that reaches a
+// handler has passed the strict parser, the access checks and the body limits.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace quern::http {
+
+struct Header {
+  std::string name;
+  std::string value;
+};
+using Headers = std::vector<Header>;
+
+struct Request {
+  std::string method;
+  std::string path;       // as sent, without query; not decoded
+  std::string query;      // without "?"
+  std::string path_rest;  // what "*" matched in the route's pattern, percent-decoded
+  Headers headers;
+  std::string body;
+  std::string id;    // the client's x-request-id if it is harmless, else made here
+  std::string peer;  // address of the client, for logs
+
+  // First value of a header (name in lower case), or null.
+  const std::string* header(std::string_view name) const;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  Headers headers;  // further ones; control characters in values are replaced
+};
+
+// One request being answered, on the thread that reads its connection. Exactly one answer: send(),
+// or begin_stream(), any number of write(), end_stream(). A handler that returns without answering
+// makes the connection close (the client went away) or, if it is still there, a 500.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  virtual const Request& request() const = 0;
+  virtual void send(const Response& response) = 0;
+  // Status line and headers of an answer of unknown length; response.body is ignored.
+  virtual bool begin_stream(const Response& response) = 0;
+  // Sends a piece at once. False when the client is gone; the handler should then return.
+  virtual bool write(std::string_view piece) = 0;
+  virtual void end_stream() = 0;
+  // Ends the stream without its terminator, so that the client sees that it is incomplete.
+  virtual void abort_stream() = 0;
+  // Whether the client has gone away, looked up now without waiting.
+  virtual bool client_gone() = 0;
+};
+
+// Standard phrase of a status code.
+std::string_view reason_phrase(int status);
+// Case-insensitive comparison of ASCII text.
+bool equals_ignoring_case(std::string_view a, std::string_view b);
+std::string to_lower(std::string_view text);
+// Without spaces and tabs at both ends.
+std::string_view trim(std::string_view text);
+// "%41" to "A", once. False for a broken escape or an escaped NUL.
+bool percent_decode(std::string_view text, std::string& out);
+
+}  // namespace quern::http
