@@ -69,8 +69,8 @@ QUERN_FN float float_from_f16(uint16_t bits) { return __half2float(__ushort_as_h
 #define QUERN_TABLE const
 
 namespace quern::formats {
-QUERN_FN float float_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
-QUERN_FN uint32_t bits_of_float(float value) { return std::bit_cast<uint32_t>(value); }
+QUERN_FN float float_bits(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+QUERN_FN uint32_t bits_of_float(float value) { return __builtin_bit_cast(uint32_t, value); }
 // Adding 1.5 * 2^23 leaves no fraction bits, so the addition itself rounds, to nearest even.
 QUERN_FN int32_t round_half_even(float value) {
   return static_cast<int32_t>(bits_of_float(value + 0x1.8p23F)) - 0x4B400000;

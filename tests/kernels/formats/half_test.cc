@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
+#include <bit>
 #include <cmath>
 #include <fstream>
 #include <map>
