@@ -30,11 +30,12 @@ using TokenId = int32_t;
 // What a token is for. Values are ours; see vocab_data.h for the numbers in files.
 enum class TokenKind : uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
-// Ids named by the file. Those present are always inside the vocabulary.
+// Ids named by the file (where it names none: found by their usual text). Those present are always
+// inside the vocabulary. In WordPiece vocabularies bos and eos are also set, to cls and sep.
 struct SpecialTokens {
   std::optional<TokenId> bos, eos, eot, unk, pad, sep, cls, mask;
-  // What the model was trained with: whether a prompt begins with BOS (WordPiece: CLS) and ends
-  // with EOS (WordPiece: SEP). When the file is silent: the habit of the tokenizer family.
+  // What the model was trained with: whether a prompt begins with BOS and ends with EOS. When the
+  // file is silent: the habit of the tokenizer family.
   bool add_bos = false;
   bool add_eos = false;
 };
@@ -70,7 +71,11 @@ class Tokenizer {
   // business, see special(). Errors: text over kMaxTextBytes; bytes that the vocabulary has
   // neither a token nor an unknown token for.
   Result<std::vector<TokenId>> encode(std::string_view text, SpecialParsing parsing) const;
-  static constexpr size_t kMaxTextBytes = size_t{256} << 20;
+  // The same; `steps` grows by the work done (characters and pairs of symbols looked at), so that
+  // tests can bound it without a clock.
+  Result<std::vector<TokenId>> encode(std::string_view text, SpecialParsing parsing,
+                                      uint64_t& steps) const;
+  static constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
   int64_t vocab_size() const;
   const SpecialTokens& special() const;
