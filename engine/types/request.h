@@ -17,16 +17,17 @@ using TokenId = int32_t;
 // Sampling knobs; each at its neutral value does nothing. Ranges are checked by the front door
 // (server/api) and again by validate_sampling().
 struct SamplingParams {
-  float temperature = 0.8f;  // 0: greedy
-  int32_t top_k = 0;         // 0: off
-  float top_p = 1.0f;        // 1: off
-  float min_p = 0.0f;        // 0: off
-  float typical_p = 1.0f;    // 1: off
+  float temperature = 0.8f;         // 0: greedy
+  int32_t top_k = 0;                // 0: off
+  float top_p = 1.0f;               // 1: off
+  float min_p = 0.0f;               // 0: off
+  float typical_p = 1.0f;           // 1: off
   float repetition_penalty = 1.0f;  // 1: off; divides positive and multiplies negative logits
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
   int32_t penalty_window = 64;  // last tokens (prompt included) looked at; -1: all, 0: none
-  uint64_t seed = 0;            // draws are keyed by (seed, position), so scheduling cannot change them
+  uint64_t seed = 0;  // draws are keyed by (seed, position), so scheduling cannot change them
+  // Added to the logits, -1000 to 1000; -infinity bans the token.
   std::vector<std::pair<TokenId, float>> logit_bias;
   bool ignore_end_of_generation = false;
 };
@@ -35,14 +36,19 @@ struct Request {
   std::string id;               // for logs; unique per process
   std::vector<TokenId> prompt;  // at least one token; BOS already there if wanted
   SamplingParams sampling;
-  int64_t max_tokens = -1;        // tokens to generate; -1: until the context is full
-  std::vector<std::string> stop;  // never part of the output
+  // Tokens to generate; -1: until the context is full; 0: none (with prompt_logprobs the prompt is
+  // still computed). A prompt that fits but leaves less room than this ends with kLength when the
+  // context is full.
+  int64_t max_tokens = -1;
+  std::vector<std::string> stop;  // UTF-8, not empty; never part of the output
   // Alternatives reported per generated token; nothing: no logprobs.
   std::optional<int32_t> top_logprobs;
   // Log-probabilities of the prompt's own tokens too (completions with echo).
   bool prompt_logprobs = false;
 };
 
+// kStop: an end-of-generation token or a stop string, also when the same token reached the limit.
+// kLength: max_tokens or the context is used up. kError is the front door's name for kFailed.
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
 
 struct TokenLogprob {
@@ -53,7 +59,9 @@ struct TokenLogprob {
 
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt, not computed anew
+  // Every token drawn: also the end-of-generation token and tokens of a stop string, which no event
+  // shows.
   int64_t completion_tokens = 0;
 };
 
@@ -69,10 +77,13 @@ struct Timings {
 // may share a piece when text had to be held back.
 struct Event {
   enum class Kind : uint8_t { kText, kFinished, kFailed } kind = Kind::kText;
-  // kText
+  // kText; text may be empty. A token comes with the piece that completes its text.
   std::string text;
   std::vector<TokenId> tokens;
-  std::vector<TokenLogprob> logprobs;
+  std::vector<TokenLogprob> logprobs;  // one per token of `tokens`, if top_logprobs was given
+  // Once per request, if asked for: of the prompt's tokens from the second on (the first has none).
+  // Comes before or with the first generated token.
+  std::vector<TokenLogprob> prompt_logprobs;
   // kFinished: exactly one per request unless it failed; usage and timings are final.
   FinishReason reason = FinishReason::kStop;
   std::string matched_stop;  // the stop string that ended it, or empty

@@ -1,0 +1,59 @@
+// Bookkeeping of one sequence's pages.
+#include "engine/kv/page_table.h"
+
+#include <utility>
+
+#include "config/base/check.h"
+
+namespace quern::engine {
+
+PageTable::PageTable(PageTable&& other) noexcept
+    : pool_(other.pool_),
+      page_tokens_(other.page_tokens_),
+      pages_(std::exchange(other.pages_, {})) {}
+
+PageTable& PageTable::operator=(PageTable&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  pool_ = other.pool_;
+  page_tokens_ = other.page_tokens_;
+  pages_ = std::exchange(other.pages_, {});
+  return *this;
+}
+
+bool PageTable::grow(int64_t n_positions) {
+  const int64_t wanted = pages_for(n_positions, page_tokens_);
+  const int64_t missing = wanted - static_cast<int64_t>(pages_.size());
+  if (missing <= 0) return true;
+  if (missing > pool_->n_free()) return false;
+  pages_.reserve(static_cast<size_t>(wanted));
+  for (int64_t i = 0; i < missing; ++i) pages_.push_back(*pool_->take());
+  return true;
+}
+
+void PageTable::share_front(const PageTable& other, size_t n_pages) {
+  CHECK(pages_.empty());
+  CHECK(n_pages <= other.pages_.size());
+  CHECK(pool_ == other.pool_);
+  pages_.assign(other.pages_.begin(), other.pages_.begin() + static_cast<std::ptrdiff_t>(n_pages));
+  for (const PageId page : pages_) pool_->add_reference(page);
+}
+
+PageTable::Writable PageTable::make_writable(int64_t position) {
+  CHECK(position >= 0 && position < capacity());
+  PageId& slot = pages_[static_cast<size_t>(position / page_tokens_)];
+  if (pool_->reference_count(slot) == 1) return {};
+  const std::optional<PageId> fresh = pool_->take();
+  if (!fresh) return {false, std::nullopt};
+  const PageCopy copy{slot, *fresh};
+  pool_->release(slot);
+  slot = *fresh;
+  return {true, copy};
+}
+
+void PageTable::release() {
+  for (const PageId page : pages_) pool_->release(page);
+  pages_.clear();
+}
+
+}  // namespace quern::engine

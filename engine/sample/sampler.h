@@ -1,0 +1,54 @@
+// From logits to a token: runs the stages of stages.h, then draws.
+//
+// Holds scratch only, no state of any sequence: a draw is a function of (logits, parameters,
+// history, position), so neighbours in a batch and scheduling cannot change it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "config/base/result.h"
+#include "engine/sample/stages.h"
+#include "engine/types/request.h"
+
+namespace quern::engine {
+
+// Error text of a sequence whose logits hold NaN or infinity (a broken or hostile model file).
+inline constexpr std::string_view kNonFiniteMessage =
+    "model produced non-finite values; the model file may be damaged, or its format overflows on "
+    "this prompt";
+
+// Ranges of every parameter, and ids of logit_bias against the vocabulary. Errors (kInvalidInput)
+// name the parameter, its value and the range.
+Status validate_sampling(const SamplingParams& params, int64_t n_vocab);
+
+struct Sample {
+  TokenId token = 0;
+  std::optional<TokenLogprob> logprob;  // when asked for
+};
+
+struct SampleInput {
+  std::span<float> logits;           // [n_vocab]; overwritten
+  std::span<const TokenId> history;  // ids inside the vocabulary
+  uint64_t position = 0;             // of the token to be drawn in its sequence
+  std::optional<int32_t> top_logprobs;
+};
+
+class Sampler {
+ public:
+  explicit Sampler(int64_t n_vocab);
+
+  // Temperature 0: the best token after bias and penalties, ties to the lowest id; the other stages
+  // do nothing then. Errors: non-finite logits (kInternal), no token left to choose
+  // (kInvalidInput). Precondition: `params` passed validate_sampling().
+  Result<Sample> sample(const SampleInput& input, const SamplingParams& params);
+
+ private:
+  Result<TokenId> choose(const SamplingParams& params, uint64_t position);
+
+  ChainState state_;
+};
+
+}  // namespace quern::engine

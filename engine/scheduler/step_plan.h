@@ -1,0 +1,29 @@
+// What the next run of the model computes. Plain data, made by the Scheduler.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace quern::engine {
+
+// Given by the engine in order of arrival; never reused.
+using SequenceId = uint64_t;
+
+struct PlannedSequence {
+  SequenceId id = 0;
+  int64_t first_position = 0;
+  int32_t n_tokens = 0;   // at least 1
+  int32_t n_outputs = 0;  // logits are wanted for the last n_outputs of them
+};
+
+struct StepPlan {
+  std::vector<PlannedSequence> sequences;
+  int32_t n_tokens = 0;
+  int32_t n_outputs = 0;
+  // Sequences that lost their pages to older ones; they wait again and recompute later.
+  std::vector<SequenceId> preempted;
+
+  bool empty() const { return sequences.empty(); }
+};
+
+}  // namespace quern::engine

@@ -1,0 +1,58 @@
+// One token stream in the engine: what was asked, what is known so far, when things happened.
+//
+// Leaves pages and order to the scheduler, logits to the sampler, delivery to the engine.
+// Invariant: tokens() is the prompt followed by every token drawn, and stays within the limit.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/sequence/text_output.h"
+#include "engine/types/request.h"
+#include "models/tokenizer/tokenizer.h"
+
+namespace quern::engine {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+
+class Sequence {
+ public:
+  // Precondition: `request` passed validate_request(). `tokenizer` must outlive the sequence.
+  Sequence(Request request, const tokenizer::Tokenizer& tokenizer, int64_t context_tokens,
+           TimePoint now);
+
+  const Request& request() const { return request_; }
+  std::span<const TokenId> tokens() const { return tokens_; }
+  int64_t n_prompt() const { return n_prompt_; }
+  // Tokens at which it ends by length: of the context, or prompt and max_tokens.
+  int64_t max_tokens_in_all() const { return max_in_all_; }
+  // Whether any token may be drawn at all.
+  bool wants_tokens() const { return max_in_all_ > n_prompt_; }
+
+  // Times for Timings: its first step begins; a token was drawn.
+  void note_step(TimePoint now);
+
+  // A token was drawn at the end. Adds what became visible to `piece`; returns the reason if the
+  // answer is over.
+  std::optional<FinishReason> accept(TokenId token, std::optional<TokenLogprob> logprob,
+                                     TimePoint now, Event& piece);
+  // The one kFinished event.
+  Event finished(FinishReason reason, TimePoint now) const;
+
+ private:
+  Request request_;
+  const tokenizer::Tokenizer* tokenizer_;
+  std::vector<TokenId> tokens_;
+  int64_t n_prompt_;
+  int64_t max_in_all_;
+  TextOutput output_;
+  TimePoint accepted_;
+  std::optional<TimePoint> first_step_;
+  std::optional<TimePoint> first_token_;
+  TimePoint last_token_;
+};
+
+}  // namespace quern::engine

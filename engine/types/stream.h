@@ -1,0 +1,40 @@
+// What the engine gives back: the stream of one request's events, and counts of the whole engine.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "engine/types/request.h"
+
+namespace quern::engine {
+
+struct EngineStats {
+  int32_t running = 0;
+  int32_t queued = 0;
+  int32_t kv_pages_total = 0;
+  int32_t kv_pages_used = 0;
+  uint64_t requests_accepted = 0;
+  uint64_t requests_finished = 0;
+  uint64_t requests_failed = 0;
+  uint64_t requests_cancelled = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t completion_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;  // sequences that gave their pages up and were recomputed later
+};
+
+// The receiving end of one request; one reader thread. Destroying it cancels the request; the
+// engine frees the sequence within one step. It may outlive the engine. A reader that leaves more
+// than some megabytes of text waiting is failed (kCancelled), so that it never stalls the others.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // The next event, or nothing when none came within `timeout`. After a kFinished or kFailed event
+  // there are no more.
+  virtual std::optional<Event> next(std::chrono::milliseconds timeout) = 0;
+  // Ends the request early with kFinished and FinishReason::kCancelled. From any thread.
+  virtual void cancel() = 0;
+};
+
+}  // namespace quern::engine
