@@ -45,9 +45,13 @@ Status Cursor::read_string(std::string& out, std::string_view field, uint64_t li
                          "its length " + std::to_string(length) + " exceeds the limit of " +
                              std::to_string(limit) + " bytes");
   }
-  if (length > remaining()) return too_short(field, length);
-  out.assign(reinterpret_cast<const char*>(bytes_.data() + at_), length);
-  at_ += length;
+  return read_bytes(out, length, field);
+}
+
+Status Cursor::read_bytes(std::string& out, uint64_t n, std::string_view field) {
+  if (n > remaining()) return too_short(field, n);
+  out.assign(reinterpret_cast<const char*>(bytes_.data() + at_), n);
+  at_ += n;
   return ok_status();
 }
 

@@ -43,6 +43,9 @@ class Cursor {
   // A u64 length and that many bytes. `limit` bounds the length before anything is allocated.
   Status read_string(std::string& out, std::string_view field, uint64_t limit);
 
+  // Exactly `n` bytes.
+  Status read_bytes(std::string& out, uint64_t n, std::string_view field);
+
   // `n` numbers in one copy.
   template <typename T>
   Status read_numbers(std::vector<T>& out, uint64_t n, std::string_view field) {
