@@ -1,0 +1,154 @@
+// `quern run`: one prompt, the answer to standard output as it is made.
+#include <unistd.h>
+
+#include <iostream>
+#include <iterator>
+#include <random>
+
+#include "server/cli/option_flags.h"
+#include "server/cli/session.h"
+
+namespace quern::cli {
+namespace {
+
+struct RunArguments {
+  RunArguments(CLI::App& app, options::Command command) : flags(app, command) {}
+  OptionFlags flags;
+  std::string prompt;
+  CLI::Option* prompt_option = nullptr;
+};
+
+// A seed that the user did not choose; drawn once and shown with --verbose.
+uint64_t fresh_seed() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 31) ^ device();
+}
+
+engine::SamplingParams sampling_from(const options::Options& options) {
+  engine::SamplingParams sampling;
+  sampling.temperature = static_cast<float>(options.temperature);
+  sampling.top_k = static_cast<int32_t>(options.top_k);
+  sampling.top_p = static_cast<float>(options.top_p);
+  sampling.min_p = static_cast<float>(options.min_p);
+  sampling.typical_p = static_cast<float>(options.typical_p);
+  sampling.repetition_penalty = static_cast<float>(options.repetition_penalty);
+  sampling.presence_penalty = static_cast<float>(options.presence_penalty);
+  sampling.frequency_penalty = static_cast<float>(options.frequency_penalty);
+  sampling.seed = options.seed < 0 ? fresh_seed() : static_cast<uint64_t>(options.seed);
+  return sampling;
+}
+
+Status append(const tokenizer::Tokenizer& tokenizer, std::string_view text,
+              tokenizer::SpecialParsing parsing, std::vector<engine::TokenId>& tokens) {
+  QUERN_ASSIGN_OR_RETURN(const auto ids, tokenizer.encode(text, parsing));
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+  return ok_status();
+}
+
+// The prompt's tokens: plain text after BOS, or one chat turn through the model's template.
+Result<std::vector<engine::TokenId>> prompt_tokens(const loader::Model& model,
+                                                   const std::string& prompt, bool chat) {
+  const tokenizer::Tokenizer& tokenizer = model.tokenizer();
+  const auto bos = tokenizer.special().add_bos ? tokenizer.special().bos : std::nullopt;
+  std::vector<engine::TokenId> tokens;
+  if (!chat) {
+    if (bos) tokens.push_back(*bos);
+    QUERN_RETURN_IF_ERROR(append(tokenizer, prompt, tokenizer::SpecialParsing::kText, tokens));
+    return tokens;
+  }
+  chat::RenderInput input;
+  input.messages = Json::array({{{"role", "user"}, {"content", prompt}}});
+  if (tokenizer.special().bos) input.bos_token = tokenizer.text(*tokenizer.special().bos);
+  if (tokenizer.special().eos) input.eos_token = tokenizer.text(*tokenizer.special().eos);
+  QUERN_ASSIGN_OR_RETURN(const auto segments, model.chat_template().render(input));
+  for (const chat::PromptSegment& segment : segments) {
+    const auto parsing =
+        segment.from_user ? tokenizer::SpecialParsing::kText : tokenizer::SpecialParsing::kParse;
+    QUERN_RETURN_IF_ERROR(append(tokenizer, segment.text, parsing, tokens));
+  }
+  if (bos && (tokens.empty() || tokens.front() != *bos)) tokens.insert(tokens.begin(), *bos);
+  return tokens;
+}
+
+std::string speeds(const engine::Event& event) {
+  const auto rate = [](int64_t tokens, int64_t ns) {
+    return ns > 0 ? std::to_string(static_cast<int64_t>(static_cast<double>(tokens) * 1e9 /
+                                                        static_cast<double>(ns)))
+                  : std::string("-");
+  };
+  const engine::Usage& usage = event.usage;
+  return "prompt " + std::to_string(usage.prompt_tokens) + " tokens at " +
+         rate(usage.prompt_tokens, event.timings.prefill_ns) + " tokens/s, answer " +
+         std::to_string(usage.completion_tokens) + " tokens at " +
+         rate(usage.completion_tokens - 1, event.timings.decode_ns) + " tokens/s";
+}
+
+Status print_answer(const Process& process, engine::Stream& stream, bool verbose) {
+  while (true) {
+    const std::optional<engine::Event> event = stream.next(std::chrono::milliseconds(1000));
+    if (!event) continue;
+    switch (event->kind) {
+      case engine::Event::Kind::kText:
+        process.out << event->text << std::flush;
+        break;
+      case engine::Event::Kind::kFinished:
+        process.out << std::endl;
+        if (verbose) process.err << speeds(*event) << std::endl;
+        return ok_status();
+      case engine::Event::Kind::kFailed:
+        process.out << std::endl;
+        return *event->error;
+    }
+    if (!process.out) {
+      return Error(ErrorKind::kIo, "standard output was closed; the answer was cut short");
+    }
+  }
+}
+
+Status run(const Process& process, const RunArguments& arguments) {
+  QUERN_ASSIGN_OR_RETURN(const options::Resolved resolved, arguments.flags.resolve(process));
+  const options::Options& options = resolved.options;
+  std::string prompt = arguments.prompt;
+  if (arguments.prompt_option->count() == 0) {
+    if (isatty(STDIN_FILENO) == 1) {
+      return Error(ErrorKind::kInvalidInput,
+                   "no prompt: give one as an argument (\"\" starts from nothing) or through "
+                   "standard input");
+    }
+    prompt.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  }
+  QUERN_ASSIGN_OR_RETURN(const auto session, open_session(process, options, {}));
+  if (options.verbose) {
+    for (const std::string& line : summary_lines(*session)) process.err << line << '\n';
+  }
+  engine::Request request;
+  request.id = "run";
+  request.sampling = sampling_from(options);
+  request.max_tokens = options.max_tokens;
+  request.stop = options.stop;
+  QUERN_ASSIGN_OR_RETURN(request.prompt, prompt_tokens(*session->model, prompt, options.chat));
+  if (options.verbose) process.err << "seed " << request.sampling.seed << std::endl;
+  QUERN_ASSIGN_OR_RETURN(const auto stream, session->engine->submit(std::move(request)));
+  return print_answer(process, *stream, options.verbose);
+}
+
+}  // namespace
+
+Action define_run(CLI::App& app, const Process& process) {
+  auto arguments = std::make_shared<RunArguments>(app, options::kRun);
+  arguments->prompt_option =
+      app.add_option("PROMPT", arguments->prompt, "text to continue; standard input when absent");
+  app.footer(
+      "\nExamples:\n"
+      "  quern run --temperature 0 \"\"                  the demo model, from nothing\n"
+      "  quern run -m model.gguf --chat \"Why is the sky blue?\"\n"
+      "  quern run -m model.gguf -n 100 < prompt.txt\n");
+  return [arguments, &process] {
+    if (const Status done = run(process, *arguments); !done.ok()) {
+      return fail(process, done.error());
+    }
+    return kExitDone;
+  };
+}
+
+}  // namespace quern::cli

@@ -1,0 +1,114 @@
+#include "server/cli/session.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "models/graph/weights.h"
+#include "models/loader/embedded_model.h"
+
+namespace quern::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+hardware::LoadedProfile read_profile(const Process& process) {
+  const auto path = hardware::profile_path(process.config_home);
+  if (path.ok()) return hardware::load_profile(*path);
+  return {hardware::probe_hardware(), "not measured yet: " + path.error().message()};
+}
+
+Result<std::unique_ptr<backend::Backend>> open_backend(const options::Options& options,
+                                                       const hardware::HardwareProfile& profile) {
+  if (options.device == "cuda") {
+    return Error(ErrorKind::kUnsupported,
+                 "device cuda was asked for, but this binary was built without the CUDA backend; "
+                 "use --device cpu or a build with CUDA");
+  }
+  return cpu::create_cpu_backend(
+      {profile, static_cast<int>(options.threads), options.kernel, options.isa});
+}
+
+Result<std::shared_ptr<const gguf::GgufFile>> open_file(const options::Options& options) {
+  if (options.model.empty()) {
+    return gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model");
+  }
+  return gguf::GgufFile::open(options.model);
+}
+
+std::string field(std::string_view name, const std::string& value) {
+  std::string line = "  " + std::string(name);
+  line.resize(std::max<size_t>(line.size() + 1, 14), ' ');
+  return line + value;
+}
+
+std::string count_text(uint64_t n) {
+  char buffer[32];
+  if (n >= 1000000000) {
+    std::snprintf(buffer, sizeof(buffer), "%.2f B", static_cast<double>(n) / 1e9);
+  } else if (n >= 1000000) {
+    std::snprintf(buffer, sizeof(buffer), "%.1f M", static_cast<double>(n) / 1e6);
+  } else {
+    std::snprintf(buffer, sizeof(buffer), "%.0f K", static_cast<double>(n) / 1e3);
+  }
+  return buffer;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> open_session(const Process& process,
+                                              const options::Options& options,
+                                              const SessionNeeds& needs) {
+  const auto start = Clock::now();
+  auto session = std::make_unique<Session>();
+  session->profile = read_profile(process);
+  QUERN_ASSIGN_OR_RETURN(session->backend, open_backend(options, session->profile.profile));
+  session->threads = options.threads > 0 ? static_cast<int>(options.threads)
+                                         : session->profile.profile.cpu.physical_cores;
+  QUERN_ASSIGN_OR_RETURN(auto file, open_file(options));
+  QUERN_ASSIGN_OR_RETURN(session->model, loader::Model::load(std::move(file), *session->backend));
+
+  engine::EngineOptions engine_options;
+  engine_options.context_tokens = options.context_size;
+  engine_options.max_sequences = needs.max_sequences;
+  engine_options.max_queued = needs.max_queued;
+  engine_options.max_step_tokens = static_cast<int32_t>(options.max_step_tokens);
+  engine_options.kv_bytes = needs.kv_bytes;
+  engine_options.kv_format = options.kv_format == "f32" ? ops::KvFormat::kF32 : ops::KvFormat::kF16;
+  QUERN_ASSIGN_OR_RETURN(session->engine,
+                         engine::Engine::create(session->model, *session->backend, engine_options));
+  session->load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return session;
+}
+
+std::vector<std::string> summary_lines(const Session& session) {
+  const loader::ModelFacts& facts = session.model->facts();
+  const hardware::HardwareProfile& profile = session.profile.profile;
+  char load[32];
+  std::snprintf(load, sizeof(load), "%.2f s", session.load_seconds);
+  std::vector<std::string> lines;
+  lines.push_back(field("model", facts.name + " (" + facts.architecture + ", " +
+                                     count_text(facts.n_parameters) + " parameters) from " +
+                                     session.model->file().label()));
+  lines.push_back(field("format", facts.recipe + ", " + options::format_bytes(facts.file_bytes) +
+                                      ", used where it is mapped; loaded in " + load));
+  lines.push_back(field("context", std::to_string(session.engine->context_tokens()) +
+                                       " tokens per sequence (trained with " +
+                                       std::to_string(facts.context_length) + ")"));
+  lines.push_back(
+      field("memory", options::format_bytes(session.engine->kv_bytes()) + " for keys and values; " +
+                          options::format_bytes(profile.memory.available_bytes) + " of " +
+                          options::format_bytes(profile.memory.total_bytes) + " free at start"));
+  lines.push_back(field(
+      "backend", std::string(session.backend->name()) + ", " + std::to_string(session.threads) +
+                     " threads, " + profile.cpu.model + " (" + profile.cpu.isa.to_string() + ")"));
+  lines.push_back(field("profile", session.profile.note));
+  bool first = true;
+  for (const std::string& line : session.backend->explain()) {
+    lines.push_back(field(first ? "kernels" : "", line));
+    first = false;
+  }
+  return lines;
+}
+
+}  // namespace quern::cli

@@ -1,0 +1,41 @@
+// Everything between options and a running engine: hardware profile, backend, file, model, engine.
+// Shared by `serve` and `run`.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/run/engine.h"
+#include "kernels/backend/backend.h"
+#include "models/loader/model.h"
+#include "server/cli/command.h"
+
+namespace quern::cli {
+
+// Members are destroyed in reverse: the engine stops before its backend goes.
+struct Session {
+  hardware::LoadedProfile profile;
+  std::unique_ptr<backend::Backend> backend;
+  std::shared_ptr<const loader::Model> model;
+  std::unique_ptr<engine::Engine> engine;
+  int threads = 0;
+  double load_seconds = 0;
+};
+
+// What a front door asks for on top of the options.
+struct SessionNeeds {
+  int32_t max_sequences = 1;
+  int32_t max_queued = 0;
+  uint64_t kv_bytes = 0;
+};
+
+Result<std::unique_ptr<Session>> open_session(const Process& process,
+                                              const options::Options& options,
+                                              const SessionNeeds& needs);
+
+// One aligned line per fact: model, format, context, memory, backend, kernels chosen and why.
+std::vector<std::string> summary_lines(const Session& session);
+
+}  // namespace quern::cli

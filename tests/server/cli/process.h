@@ -1,0 +1,20 @@
+// Runs the quern binary the way a shell would, for tests of the command line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace quern::testing {
+
+struct Outcome {
+  int exit_code = -1;  // 128 + signal when it was killed
+  std::string out;
+  std::string err;
+};
+
+// Runs `quern` with `arguments`, `input` on standard input, and an empty configuration directory.
+// `variables` ("NAME=value") are added to a minimal environment.
+Outcome run_quern(const std::vector<std::string>& arguments, const std::string& input = "",
+                  const std::vector<std::string>& variables = {});
+
+}  // namespace quern::testing
