@@ -19,9 +19,12 @@ double pair_with_rotations(const arch::HyperParams& hyper, double rotations) {
 // YaRN: 1 where a pair turns often within the original context and is left as it is, 0 where it
 // turns less than once and is interpolated, a ramp between.
 double extrapolation_share(const arch::HyperParams& hyper, int64_t pair) {
-  const double low = std::max(0.0, std::floor(pair_with_rotations(hyper, hyper.rope_beta_fast)));
-  double high = std::min(static_cast<double>(hyper.n_rot - 1),
-                         std::ceil(pair_with_rotations(hyper, hyper.rope_beta_slow)));
+  const double last = static_cast<double>(hyper.n_rot - 1);
+  // std::min and std::max in this order also turn NaN (a base of 1) into a bound.
+  const double low =
+      std::max(0.0, std::min(last, std::floor(pair_with_rotations(hyper, hyper.rope_beta_fast))));
+  double high =
+      std::max(0.0, std::min(last, std::ceil(pair_with_rotations(hyper, hyper.rope_beta_slow))));
   if (high - low < 1e-3) high = low + 1e-3;
   const double ramp = (static_cast<double>(pair) - low) / (high - low);
   return 1.0 - std::clamp(ramp, 0.0, 1.0);
