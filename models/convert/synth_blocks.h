@@ -1,0 +1,45 @@
+// Random blocks of a tensor format with weights of believable size, and streams of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/formats/format.h"
+
+namespace quern::convert {
+
+// splitmix64 (Steele, Lea, Flood 2014): a well-mixed number for each input.
+inline uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15U;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31);
+}
+
+// Blocks to draw from. A unit is one block, or 32 values of a format without blocks.
+class BlockPool {
+ public:
+  // Normal values of deviation 0.02 through the format's encoder; where there is none, random bytes
+  // that decode to values of about that size. `format` carries weights (decode_row is not null).
+  BlockPool(const formats::FormatInfo& format, uint64_t seed);
+
+  int64_t unit_values() const { return unit_values_; }
+  size_t unit_bytes() const { return unit_bytes_; }
+  // Units [first, first + n) of the endless stream that `key` names.
+  void fill(uint64_t key, uint64_t first, uint64_t n, std::byte* out) const;
+
+ private:
+  void encode_units(const formats::FormatInfo& format, uint64_t seed);
+  void draw_units(const formats::FormatInfo& format, uint64_t seed);
+
+  int64_t unit_values_;
+  size_t unit_bytes_;
+  size_t n_units_;  // a power of two
+  std::vector<std::byte> units_;
+};
+
+// The i-th of a stream of values, normal to the eye: mean 0, deviation 1, within 3.5.
+float normal_value(uint64_t key, uint64_t i);
+
+}  // namespace quern::convert
