@@ -24,9 +24,9 @@ bool folds_to(char32_t code, char32_t lower) {
   return code == lower || (code == 0x17F && lower == 's');
 }
 
+// What \w means to Oniguruma, which the published tokenizers run on.
 bool is_word_char(Traits traits) {
-  return (traits &
-          (kAnyLetter | kAnyMark | category_bit(kNd) | category_bit(kNl) | category_bit(kPc))) != 0;
+  return (traits & (kAnyLetter | kAnyMark | kAnyNumber | category_bit(kPc))) != 0;
 }
 
 }  // namespace

@@ -60,9 +60,6 @@ inline constexpr Traits kAnyPunctuation = category_bit(kPc) | category_bit(kPd) 
                                           category_bit(kPi) | category_bit(kPf) | category_bit(kPo);
 inline constexpr Traits kAnySymbol =
     category_bit(kSm) | category_bit(kSc) | category_bit(kSk) | category_bit(kSo);
-inline constexpr Traits kAnyOther = category_bit(kCc) | category_bit(kCf) | category_bit(kCs) |
-                                    category_bit(kCo) | category_bit(kCn);
-
 Traits traits_of(char32_t code);  // 0 for kInvalidByte
 
 // Length of the well-formed UTF-8 sequence that `text` begins with, or 0 if there is none

@@ -27,6 +27,15 @@ bool is_punctuation(char32_t c, Traits traits) {
   return (traits & kAnyPunctuation) != 0 || (c < 128 && (traits & kAnySymbol) != 0);
 }
 
+// Dropped without a trace: NUL, U+FFFD, control and format characters and private use, but neither
+// unassigned code points nor the three controls that are white space to BERT.
+bool is_dropped(char32_t c, Traits traits) {
+  constexpr Traits kDropped =
+      category_bit(kCc) | category_bit(kCf) | category_bit(kCo) | category_bit(kCs);
+  if (c == '\t' || c == '\n' || c == '\r') return false;
+  return c == 0xFFFD || c == kInvalidByte || (traits & kDropped) != 0;
+}
+
 class WordPieceEncoder final : public TextEncoder {
  public:
   WordPieceEncoder(const Vocabulary& vocabulary, bool lowercase, bool strip_accents)
@@ -39,10 +48,9 @@ class WordPieceEncoder final : public TextEncoder {
     for (size_t i = 0; i < codes.size(); ++i) {
       const char32_t code = codes.code[i];
       const Traits traits = codes.traits[i];
+      if (is_dropped(code, traits)) continue;
       if ((traits & kWhiteSpace) != 0) {
         flush(word, out, steps);
-      } else if (code == 0 || code == 0xFFFD || code == kInvalidByte || (traits & kAnyOther) != 0) {
-        continue;
       } else if (is_ideograph(code)) {
         flush(word, out, steps);
         normalise(code, word, out, steps);
