@@ -81,13 +81,13 @@ class RequestServer {
                        : site_.access.check_host && !head_.version_1_0) {
       return refuse_status(403,
                            "This Host name is not served here; use localhost, or start the server "
-                           "with --allow-host.");
+                           "with --allowed-hosts.");
     }
     if (const std::string* origin = find(head_.headers, "origin")) {
       if (!origin_allowed(site_.access, *origin, head_.host)) {
         return refuse_status(403,
                              "Pages of this origin may not use this server; start it with "
-                             "--allow-origin to permit that.");
+                             "--allowed-origins to permit that.");
       }
       exchange_.allow_origin(*origin);
     }

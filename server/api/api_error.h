@@ -1,0 +1,27 @@
+// An error on its way to a client, before it takes the form of a dialect.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/base/result.h"
+
+namespace quern::api {
+
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string param;  // the request field at fault, or empty
+  std::string code;   // machine-readable reason where a dialect has one, or empty
+};
+using MaybeError = std::optional<ApiError>;
+
+// A wrong or unsupported field: 400. `field` is a path such as "messages[2].content".
+ApiError field_error(std::string_view field, std::string message);
+// From the engine or a parser; the status follows the kind.
+ApiError from_error(const Error& error);
+// The model name is not served here: 404.
+ApiError unknown_model(std::string_view name);
+
+}  // namespace quern::api

@@ -1,0 +1,101 @@
+// See app.h.
+#include "server/api/app/app.h"
+
+#include <algorithm>
+
+#include "server/api/ollama/routes.h"
+#include "server/api/ollama/wire.h"
+#include "server/api/openai/routes.h"
+#include "server/api/openai/wire.h"
+#include "server/api/ops/routes.h"
+
+namespace quern::api {
+namespace {
+
+// Rises when the same request may give other bytes than before (design.md section 4).
+constexpr std::string_view kContract = "c1";
+
+http::Response error_body(std::string_view path, int status, std::string message) {
+  const ApiError error{status, std::move(message), "", status == 401 ? "invalid_api_key" : ""};
+  http::Response response =
+      path.starts_with("/api/") ? ollama::error_response(error) : openai::error_response(error);
+  // The HTTP layer says it with each 503 of its own.
+  response.headers.clear();
+  return response;
+}
+
+Status check_exposure(const AppOptions& options) {
+  const bool empty_key = std::any_of(options.api_keys.begin(), options.api_keys.end(),
+                                     [](const std::string& key) { return key.empty(); });
+  if (empty_key) {
+    return Error(ErrorKind::kInvalidInput, "An API key is empty; give it at least one character.");
+  }
+  if (http::is_loopback_host(options.host) || !options.api_keys.empty() || options.insecure) {
+    return ok_status();
+  }
+  return Error(ErrorKind::kInvalidInput,
+               "Listening on " + options.host +
+                   " lets other machines in: set --api-key, or add --insecure if that is meant.");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedModel> models) {
+  if (models.empty()) return Error(ErrorKind::kInvalidInput, "There is no model to serve.");
+  QUERN_RETURN_IF_ERROR(check_exposure(options));
+  auto catalogue = std::make_shared<Catalogue>();
+  catalogue->models = std::move(models);
+  catalogue->version = options.version;
+  catalogue->fingerprint = "quern-" + options.version + "-" + std::string(kContract);
+  auto app = std::unique_ptr<App>(new App());
+  app->catalogue_ = catalogue;
+  app->draining_ = std::make_shared<std::atomic<bool>>(false);
+  http::Router router;
+  openai::add_routes(router, catalogue);
+  ollama::add_routes(router, catalogue);
+  App* const self = app.get();  // handlers end before the App does
+  ops::add_routes(router, {catalogue, app->draining_, [self] { return self->counters(); }});
+  http::ServerOptions server;
+  server.host = options.host;
+  server.port = options.port;
+  server.limits = options.limits;
+  server.access.api_keys = options.api_keys;
+  server.access.check_host = http::is_loopback_host(options.host) || !options.allowed_hosts.empty();
+  server.access.allowed_hosts = options.allowed_hosts;
+  server.access.allowed_origins = options.allowed_origins;
+  server.error_body = error_body;
+  server.server_name = "quern/" + options.version;
+  QUERN_ASSIGN_OR_RETURN(app->server_,
+                         http::HttpServer::create(std::move(server), std::move(router)));
+  return app;
+}
+
+App::~App() { stop(); }
+
+Status App::start() { return server_->start(); }
+
+int App::port() const { return server_->port(); }
+
+std::vector<std::string> App::urls() const {
+  std::vector<std::string> out;
+  for (const std::string& address : server_->addresses()) out.push_back("http://" + address);
+  return out;
+}
+
+http::ServerCounters App::counters() const { return server_->counters(); }
+
+bool App::drain(std::chrono::steady_clock::time_point deadline) {
+  draining_->store(true);
+  server_->stop_accepting();
+  for (const ServedModel& model : catalogue_->models) model.engine->drain(deadline);
+  // Engines have ended every request; the answers still need to be written.
+  const bool finished = server_->wait_idle(deadline + std::chrono::seconds(1));
+  stop();
+  return finished;
+}
+
+void App::stop() {
+  if (server_) server_->stop();
+}
+
+}  // namespace quern::api

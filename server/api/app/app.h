@@ -1,0 +1,59 @@
+// The front door as a whole: models and options in, a listening server out. What the command line
+// uses.
+//
+// Life: create() binds the addresses, start() answers, drain() or stop() ends. Engines and models
+// belong to the caller and must outlive the App.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "server/api/served_model.h"
+#include "server/http/http_server.h"
+
+namespace quern::api {
+
+struct AppOptions {
+  std::string host = "localhost";  // both loopback addresses; an address or name otherwise
+  int port = 8080;                 // 0: any free one
+  std::vector<std::string> api_keys;
+  std::vector<std::string> allowed_hosts;
+  std::vector<std::string> allowed_origins;
+  bool insecure = false;  // permits an address other than loopback without a key
+  std::string version = "0.1.0";
+  http::Limits limits;
+};
+
+class App {
+ public:
+  // Errors: no model, an address that needs a key, a taken port; each with the next step.
+  static Result<std::unique_ptr<App>> create(AppOptions options, std::vector<ServedModel> models);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  Status start();
+  int port() const;
+  // "http://127.0.0.1:8080", one per address listened on.
+  std::vector<std::string> urls() const;
+  http::ServerCounters counters() const;
+  // Takes no more work, lets requests finish until `deadline`, then stops. True when all finished.
+  bool drain(std::chrono::steady_clock::time_point deadline);
+  void stop();
+
+ private:
+  App() = default;
+
+  std::shared_ptr<const Catalogue> catalogue_;
+  std::shared_ptr<std::atomic<bool>> draining_;
+  std::unique_ptr<http::HttpServer> server_;
+};
+
+// Describes the model behind an engine. `id` empty: made from the model's name. `path`: the file,
+// whose stem becomes an alias and whose time is shown in listings; may be empty.
+ServedModel describe_model(engine::Engine& engine, std::string id, const std::string& path);
+
+}  // namespace quern::api

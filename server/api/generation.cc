@@ -1,0 +1,115 @@
+// See generation.h.
+#include "server/api/generation.h"
+
+#include <cmath>
+#include <limits>
+
+#include "server/api/fields.h"
+#include "server/api/ids.h"
+
+namespace quern::api {
+namespace {
+
+// How often the client is looked at while the engine is silent; bounds how long a sequence outlives
+// its client.
+constexpr auto kLook = std::chrono::milliseconds(50);
+
+}  // namespace
+
+Result<std::unique_ptr<Generation>> Generation::submit(engine::Engine& engine,
+                                                       std::vector<engine::Request> requests) {
+  auto generation = std::make_unique<Generation>();
+  for (engine::Request& request : requests) {
+    auto stream = engine.submit(std::move(request));
+    if (!stream.ok()) return stream.error();
+    generation->streams_.push_back(std::move(stream).value());
+  }
+  generation->active_ = generation->streams_.size();
+  return generation;
+}
+
+std::optional<Generation::Item> Generation::next(http::Exchange& exchange) {
+  while (active_ > 0) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_look_) {
+      if (exchange.client_gone()) return std::nullopt;
+      next_look_ = now + kLook;
+    }
+    // One sequence: wait for it. Several: take turns, each waiting a little.
+    const auto wait = active_ == 1 ? kLook : std::chrono::milliseconds(1);
+    for (size_t i = 0; i < streams_.size(); ++i) {
+      const size_t index = (turn_ + i) % streams_.size();
+      if (!streams_[index]) continue;
+      std::optional<engine::Event> event = streams_[index]->next(wait);
+      if (!event) continue;
+      turn_ = (index + 1) % streams_.size();
+      if (event->kind != engine::Event::Kind::kText) {
+        streams_[index].reset();
+        --active_;
+      }
+      return Item{index, std::move(*event)};
+    }
+  }
+  return std::nullopt;
+}
+
+std::string token_bytes(const ServedModel& model, engine::TokenId id) {
+  return model.tokenizer->contains(id) ? model.tokenizer->bytes(id, true) : std::string();
+}
+
+std::string token_text(const ServedModel& model, engine::TokenId id) {
+  tokenizer::Utf8Stream utf8;
+  std::string out;
+  utf8.push(token_bytes(model, id), out);
+  utf8.finish(out);
+  return out;
+}
+
+double finite_logprob(float logprob) {
+  // JSON has no infinity; clients compare, so a very low number keeps the order.
+  constexpr double kLowest = -9999.0;
+  return std::isfinite(logprob) ? static_cast<double>(logprob) : kLowest;
+}
+
+MaybeError read_stops(const Json& object, std::string_view path, std::vector<std::string>& out) {
+  const Json* value = find_field(object, "stop");
+  if (value == nullptr) return std::nullopt;
+  const Json list = value->is_string() ? Json::array({*value}) : *value;
+  const std::string name(path);
+  if (list.size() > kMaxStops) {
+    return field_error(
+        path, "'" + name + "' must have at most " + std::to_string(kMaxStops) + " strings.");
+  }
+  for (const Json& item : list) {
+    if (!item.is_string()) return field_error(path, "'" + name + "' must hold strings only.");
+    const auto& text = item.get_ref<const std::string&>();
+    if (text.size() > kMaxStopBytes) {
+      return field_error(path, "'" + name + "' must hold strings of at most " +
+                                   std::to_string(kMaxStopBytes) + " bytes.");
+    }
+    if (!text.empty()) out.push_back(text);
+  }
+  return std::nullopt;
+}
+
+uint64_t read_seed(const Json& object) {
+  const Json* value = find_field(object, "seed");
+  if (value == nullptr) return random_seed();
+  if (value->is_number_unsigned()) return value->get<uint64_t>();
+  int64_t whole = -1;
+  if (!whole_number(*value, whole) || whole == -1) return random_seed();
+  return static_cast<uint64_t>(whole);
+}
+
+MaybeError parse_body(const std::string& body, Json& out) {
+  if (body.empty()) return ApiError{400, "missing request body", "", ""};
+  auto parsed = parse_json(body);
+  if (!parsed.ok()) {
+    return from_error(parsed.error().with_context("The request body is not valid JSON"));
+  }
+  out = std::move(parsed).value();
+  if (!out.is_object()) return ApiError{400, "The request body must be a JSON object.", "", ""};
+  return std::nullopt;
+}
+
+}  // namespace quern::api

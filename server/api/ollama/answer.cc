@@ -1,0 +1,167 @@
+// See answer.h. As with the other dialect, an error before the first event is a plain HTTP error;
+// later it is a line {"error": ...}, which clients raise.
+#include "server/api/ollama/answer.h"
+
+#include "server/api/generation.h"
+#include "server/api/ids.h"
+
+namespace quern::api::ollama {
+namespace {
+
+void put_text(Json& out, bool chat, const std::string& text) {
+  if (chat) {
+    out["message"] = {{"role", "assistant"}, {"content", text}};
+  } else {
+    out["response"] = text;
+  }
+}
+
+Json logprob_entry(const ServedModel& model, engine::TokenId id, float logprob) {
+  Json out;
+  out["token"] = token_text(model, id);
+  out["logprob"] = finite_logprob(logprob);
+  out["bytes"] = Json::array();
+  for (const char c : token_bytes(model, id)) {
+    out["bytes"].push_back(static_cast<int>(static_cast<unsigned char>(c)));
+  }
+  return out;
+}
+
+// Zero is left out, as clients expect.
+void put_count(Json& out, const char* name, int64_t value) {
+  if (value != 0) out[name] = value;
+}
+
+class Answer {
+ public:
+  Answer(http::Exchange& exchange, AnswerPlan plan)
+      : exchange_(exchange), plan_(std::move(plan)), model_(*plan_.common.model) {}
+
+  void run() {
+    headers_.push_back({"x-quern-seed", std::to_string(plan_.common.sampling.seed)});
+    const std::string unused = joined_names(plan_.common.unused);
+    if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
+    if (plan_.with_context) context_ = plan_.request.prompt;
+    std::vector<engine::Request> requests;
+    requests.push_back(std::move(plan_.request));
+    auto generation = Generation::submit(*model_.engine, std::move(requests));
+    if (!generation.ok()) return fail(from_error(generation.error()));
+    while (auto item = (*generation)->next(exchange_)) {
+      const engine::Event& event = item->event;
+      if (event.kind == engine::Event::Kind::kFailed) {
+        return fail(from_error(event.error.value_or(
+            Error(ErrorKind::kInternal, "The request failed for an unknown reason."))));
+      }
+      if (!take(event)) return;
+    }
+  }
+
+ private:
+  bool take(const engine::Event& event) {
+    if (plan_.with_context) {
+      context_.insert(context_.end(), event.tokens.begin(), event.tokens.end());
+    }
+    Json logprobs = Json::array();
+    if (plan_.common.top_logprobs) add_logprobs(event, logprobs);
+    const bool last = event.kind == engine::Event::Kind::kFinished;
+    if (plan_.common.stream) {
+      if (!event.text.empty() || !logprobs.empty()) {
+        Json line = update(event.text, false);
+        if (!logprobs.empty()) line["logprobs"] = std::move(logprobs);
+        if (!send_line(line)) return false;
+      }
+      if (last && send_line(final_object(event, ""))) exchange_.end_stream();
+      return !last;
+    }
+    text_ += event.text;
+    for (Json& entry : logprobs) logprobs_.push_back(std::move(entry));
+    if (!last) return true;
+    Json whole = final_object(event, text_);
+    if (!logprobs_.empty()) whole["logprobs"] = std::move(logprobs_);
+    exchange_.send({200, "application/json; charset=utf-8", dump_json(whole), headers_});
+    return false;
+  }
+
+  void add_logprobs(const engine::Event& event, Json& out) const {
+    for (const engine::TokenLogprob& item : event.logprobs) {
+      Json entry = logprob_entry(model_, item.token, item.logprob);
+      if (!item.top.empty()) {
+        entry["top_logprobs"] = Json::array();
+        for (const auto& [id, logprob] : item.top) {
+          entry["top_logprobs"].push_back(logprob_entry(model_, id, logprob));
+        }
+      }
+      out.push_back(std::move(entry));
+    }
+  }
+
+  Json update(const std::string& text, bool done) const {
+    Json out;
+    out["model"] = plan_.common.model_name;
+    out["created_at"] = rfc3339_now();
+    put_text(out, plan_.chat, text);
+    out["done"] = done;
+    return out;
+  }
+
+  Json final_object(const engine::Event& event, const std::string& text) const {
+    Json out = update(text, true);
+    out["done_reason"] = event.reason == engine::FinishReason::kLength ? "length" : "stop";
+    if (plan_.with_context) out["context"] = context_;
+    put_count(out, "total_duration", event.timings.total_ns);
+    put_count(out, "load_duration", event.timings.queue_ns);
+    put_count(out, "prompt_eval_count", event.usage.prompt_tokens);
+    put_count(out, "prompt_eval_duration", event.timings.prefill_ns);
+    put_count(out, "eval_count", event.usage.completion_tokens);
+    put_count(out, "eval_duration", event.timings.decode_ns);
+    return out;
+  }
+
+  bool send_line(const Json& line) {
+    if (!open_) {
+      open_ = true;
+      http::Response head{200, "application/x-ndjson", "", headers_};
+      if (!exchange_.begin_stream(head)) return false;
+    }
+    return exchange_.write(dump_json(line) + "\n");
+  }
+
+  void fail(const ApiError& error) {
+    if (!open_) {
+      exchange_.send(error_response(error));
+      return;
+    }
+    Json line;
+    line["error"] = error.message;
+    if (send_line(line)) exchange_.end_stream();
+  }
+
+  http::Exchange& exchange_;
+  AnswerPlan plan_;
+  const ServedModel& model_;
+  http::Headers headers_;
+  std::vector<engine::TokenId> context_;
+  std::string text_;
+  Json logprobs_ = Json::array();
+  bool open_ = false;
+};
+
+}  // namespace
+
+void answer(http::Exchange& exchange, AnswerPlan plan) { Answer(exchange, std::move(plan)).run(); }
+
+void answer_loaded(http::Exchange& exchange, const CommonRequest& common, bool chat) {
+  if (common.unload) {
+    return exchange.send(error_response(field_error(
+        "keep_alive", "This server keeps its model loaded; stop the server to free its memory.")));
+  }
+  Json out;
+  out["model"] = common.model_name;
+  out["created_at"] = rfc3339_now();
+  put_text(out, chat, "");
+  out["done"] = true;
+  out["done_reason"] = "load";
+  exchange.send({200, "application/json; charset=utf-8", dump_json(out), {}});
+}
+
+}  // namespace quern::api::ollama

@@ -1,0 +1,54 @@
+// POST /api/chat: messages through the model's template.
+#include <array>
+
+#include "server/api/generation.h"
+#include "server/api/messages.h"
+#include "server/api/ollama/answer.h"
+#include "server/api/ollama/routes.h"
+#include "server/api/prompt.h"
+
+namespace quern::api::ollama {
+namespace {
+
+constexpr std::array kFields = {
+    read_field("messages", FieldType::kArray),
+    refused("tools", 0, "this version cannot read tool calls out of the model's answer"),
+};
+
+MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, AnswerPlan& plan,
+                     bool& load_only) {
+  Json body;
+  if (MaybeError error = parse_body(request.body, body)) return error;
+  if (MaybeError error = read_common(catalogue, body, kFields, plan.common)) return error;
+  const Json* messages = find_field(body, "messages");
+  load_only = messages == nullptr || messages->empty();
+  if (load_only) return std::nullopt;
+  const ServedModel& model = *plan.common.model;
+  Json clean;
+  if (MaybeError error = check_messages(*messages, model, clean)) return error;
+  std::vector<chat::PromptSegment> segments;
+  if (MaybeError error = render_messages(model, clean, Json::object(), true, segments)) {
+    return error;
+  }
+  plan.chat = true;
+  plan.request.id = request.id;
+  plan.request.sampling = plan.common.sampling;
+  plan.request.stop = plan.common.stop;
+  plan.request.max_tokens = plan.common.max_tokens;
+  plan.request.top_logprobs = plan.common.top_logprobs;
+  return encode_segments(model, segments, plan.request.prompt);
+}
+
+}  // namespace
+
+void handle_chat(const Catalogue& catalogue, http::Exchange& exchange) {
+  AnswerPlan plan;
+  bool load_only = false;
+  if (MaybeError error = plan_chat(catalogue, exchange.request(), plan, load_only)) {
+    return exchange.send(error_response(*error));
+  }
+  if (load_only) return answer_loaded(exchange, plan.common, true);
+  answer(exchange, std::move(plan));
+}
+
+}  // namespace quern::api::ollama

@@ -1,0 +1,200 @@
+// See wire.h.
+#include "server/api/ollama/wire.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "server/api/generation.h"
+
+namespace quern::api::ollama {
+namespace {
+
+constexpr double kMaxInt = 2147483647.0;
+
+constexpr std::array kFields = {
+    read_field("model", FieldType::kString),
+    read_field("name", FieldType::kString),
+    read_field("stream", FieldType::kBool),
+    read_field("options", FieldType::kObject),
+    read_field("keep_alive", FieldType::kAny),
+    read_field("logprobs", FieldType::kBool),
+    ranged("top_logprobs", FieldType::kInteger, 0, 20),
+    read_field("think", FieldType::kAny),
+    refused("format", 0, "this version cannot constrain its output"),
+    // Prompts are never cut here: one that does not fit is refused, so these change nothing.
+    ignored("truncate"),
+    ignored("shift"),
+};
+
+constexpr std::array kOptions = {
+    ranged("num_predict", FieldType::kInteger, -2, kMaxInt),
+    ranged("temperature", FieldType::kNumber, 0, 100),
+    ranged("top_k", FieldType::kInteger, -1, kMaxInt),
+    ranged("top_p", FieldType::kNumber, 0, 1),
+    ranged("min_p", FieldType::kNumber, 0, 1),
+    ranged("typical_p", FieldType::kNumber, 0, 1),
+    ranged("repeat_last_n", FieldType::kInteger, -1, kMaxInt),
+    ranged("repeat_penalty", FieldType::kNumber, 0.01, 100),
+    ranged("presence_penalty", FieldType::kNumber, -100, 100),
+    ranged("frequency_penalty", FieldType::kNumber, -100, 100),
+    read_field("seed", FieldType::kSeed),
+    read_field("stop", FieldType::kStringOrArray),
+    read_field("num_ctx", FieldType::kInteger),
+    // Set when the server starts; named in x-quern-ignored when a request has them.
+    reported("num_keep"),
+    reported("num_batch"),
+    reported("num_gpu"),
+    reported("main_gpu"),
+    reported("num_thread"),
+    reported("use_mmap"),
+    reported("use_mlock"),
+    reported("low_vram"),
+    reported("f16_kv"),
+    reported("numa"),
+    reported("draft_num_predict"),
+    refused("mirostat"),
+    refused("tfs_z", 1),
+    refused("grammar"),
+};
+
+void read_sampling(const Json& options, engine::SamplingParams& out) {
+  out.temperature = static_cast<float>(read_number(options, "temperature", 0.8));
+  out.top_k = static_cast<int32_t>(std::max<int64_t>(read_integer(options, "top_k", 40), 0));
+  out.top_p = static_cast<float>(read_number(options, "top_p", 0.9));
+  out.min_p = static_cast<float>(read_number(options, "min_p", 0.0));
+  out.typical_p = static_cast<float>(read_number(options, "typical_p", 1.0));
+  out.penalty_window = static_cast<int32_t>(read_integer(options, "repeat_last_n", 64));
+  out.repetition_penalty = static_cast<float>(read_number(options, "repeat_penalty", 1.0));
+  out.presence_penalty = static_cast<float>(read_number(options, "presence_penalty", 0.0));
+  out.frequency_penalty = static_cast<float>(read_number(options, "frequency_penalty", 0.0));
+  out.seed = read_seed(options);
+}
+
+MaybeError read_options(const Json& body, CommonRequest& out) {
+  static const Json kNone = Json::object();
+  const Json* given = find_field(body, "options");
+  const Json& options = given == nullptr ? kNone : *given;
+  if (MaybeError error = check_fields(options, {kOptions}, "options.", out.unused)) return error;
+  read_sampling(options, out.sampling);
+  // -2 ("fill the context") and -1 ("no limit") end alike: nothing is shifted out here.
+  out.max_tokens = std::max<int64_t>(read_integer(options, "num_predict", -1), -1);
+  // A longer context than the server's is not to be had per request; a prompt that needs it is
+  // refused by the engine.
+  if (read_integer(options, "num_ctx", 0) > out.model->engine->context_tokens()) {
+    out.unused.push_back("options.num_ctx");
+  }
+  return read_stops(options, "options.stop", out.stop);
+}
+
+MaybeError check_think(const Json& body, const CommonRequest& request) {
+  const Json* think = find_field(body, "think");
+  if (think == nullptr || (think->is_boolean() && !think->get<bool>())) return std::nullopt;
+  if (!think->is_boolean() && !think->is_string()) {
+    return field_error("think", "'think' must be true, false or a level.");
+  }
+  return field_error("think", "\"" + request.model_name + "\" does not support thinking");
+}
+
+// One "12.5m" of a Go duration; `text` is advanced.
+bool take_duration_part(std::string_view& text, double& seconds) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"h", 3600.0}, {"m", 60.0}, {"s", 1.0}};
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  double value = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + digits, value, std::chars_format::fixed);
+  if (digits == 0 || error != std::errc() || end != text.data() + digits) return false;
+  text.remove_prefix(digits);
+  for (const auto& [unit, scale] : kUnits) {
+    if (!text.starts_with(unit)) continue;
+    text.remove_prefix(unit.size());
+    seconds += value * scale;
+    return true;
+  }
+  return false;
+}
+
+// 1234567 to "1.2M".
+std::string short_count(uint64_t n) {
+  constexpr std::pair<uint64_t, const char*> kSteps[] = {
+      {1'000'000'000, "B"}, {1'000'000, "M"}, {1'000, "K"}};
+  for (const auto& [step, letter] : kSteps) {
+    if (n < step) continue;
+    const uint64_t tenths = n / (step / 10);
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + letter;
+  }
+  return std::to_string(n);
+}
+
+}  // namespace
+
+http::Response error_response(const ApiError& error) {
+  Json body;
+  body["error"] = error.message;
+  http::Response response{error.status, "application/json; charset=utf-8", dump_json(body), {}};
+  if (error.status == 503) response.headers.push_back({"retry-after", "1"});
+  return response;
+}
+
+bool parse_keep_alive(const Json& value, bool& is_zero) {
+  if (value.is_number()) {
+    is_zero = value.get<double>() == 0;
+    return true;
+  }
+  if (!value.is_string()) return false;
+  std::string_view text = value.get_ref<const std::string&>();
+  if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
+  if (text == "0") {
+    is_zero = true;
+    return true;
+  }
+  double seconds = 0;
+  if (text.empty() || text.size() > 64) return false;
+  while (!text.empty()) {
+    if (!take_duration_part(text, seconds)) return false;
+  }
+  is_zero = seconds == 0;
+  return std::isfinite(seconds);
+}
+
+MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
+                       CommonRequest& out) {
+  if (MaybeError error = check_fields(body, {own, kFields}, "", out.unused)) return error;
+  out.model_name = read_string(body, "model", read_string(body, "name"));
+  if (out.model_name.empty()) return field_error("model", "model is required");
+  out.model = catalogue.find(out.model_name);
+  if (out.model == nullptr) return unknown_model(out.model_name);
+  out.stream = read_bool(body, "stream", true);
+  if (const Json* keep = find_field(body, "keep_alive")) {
+    if (!parse_keep_alive(*keep, out.unload)) {
+      return field_error("keep_alive",
+                         "'keep_alive' must be a number of seconds or a duration like \"5m\".");
+    }
+  }
+  if (read_bool(body, "logprobs", false)) {
+    out.top_logprobs = static_cast<int32_t>(read_integer(body, "top_logprobs", 0));
+  } else if (read_integer(body, "top_logprobs", 0) > 0) {
+    return field_error("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
+  }
+  if (MaybeError error = check_think(body, out)) return error;
+  return read_options(body, out);
+}
+
+Json details_object(const ServedModel& model) {
+  Json out;
+  out["parent_model"] = "";
+  out["format"] = "gguf";
+  out["family"] = model.facts.architecture;
+  out["families"] = Json::array({model.facts.architecture});
+  out["parameter_size"] = short_count(model.facts.n_parameters);
+  out["quantization_level"] = model.facts.recipe;
+  return out;
+}
+
+std::string tagged_name(const ServedModel& model) {
+  return model.id.find(':') == std::string::npos ? model.id + ":latest" : model.id;
+}
+
+}  // namespace quern::api::ollama

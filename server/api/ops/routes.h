@@ -1,0 +1,26 @@
+// Endpoints for operators: GET /health and GET /metrics. They wait for nothing and need no key for
+// /health.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "server/api/served_model.h"
+#include "server/http/http_server.h"
+#include "server/http/router.h"
+
+namespace quern::api::ops {
+
+struct OpsState {
+  std::shared_ptr<const Catalogue> catalogue;
+  std::shared_ptr<std::atomic<bool>> draining;
+  std::function<http::ServerCounters()> counters;
+};
+
+void add_routes(http::Router& router, OpsState state);
+
+// Prometheus text exposition format 0.0.4.
+std::string metrics_text(const Catalogue& catalogue, const http::ServerCounters& counters);
+
+}  // namespace quern::api::ops
