@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -34,6 +35,19 @@ struct Guard {
 };
 constinit Guard guard;
 
+// mmap without the C library around it: a signal handler should not depend on what a library or a
+// sanitizer does there.
+void* map_zeros(uintptr_t begin, size_t size) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+  void* place = reinterpret_cast<void*>(begin);
+#if defined(__linux__) && defined(__LP64__)
+  const long mapped = syscall(SYS_mmap, place, size, PROT_READ, kFlags, -1, 0);
+  return mapped == -1 ? MAP_FAILED : place;
+#else
+  return mmap(place, size, PROT_READ, kFlags, -1, 0);
+#endif
+}
+
 // Puts zero pages from the faulting page to the end of its range. The rest of the range goes with
 // it because one fault usually means a truncated file, and because a page at a time could exceed
 // the kernel's limit on mappings; the range is void anyway once poisoned.
@@ -47,9 +61,7 @@ bool answer_fault(uintptr_t address) {
     const uintptr_t page = address & guard.page_mask.load(std::memory_order_relaxed);
     // Before the mapping, so that no thread can read a zero without the flag being set.
     range.poisoned.store(true, std::memory_order_seq_cst);
-    void* mapped = mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-    return mapped != MAP_FAILED;
+    return map_zeros(page, end - page) != MAP_FAILED;
   }
   return false;
 }
