@@ -22,8 +22,9 @@ struct KernelRow {
   ops::OpId op;
   std::optional<formats::FormatId> format;  // nothing: any format
   hardware::IsaMask needs;                  // all of these bits
+  int64_t n_in_multiple;                    // shape limit: divides the weight's columns
   int rank;                                 // lower is better; the oracle is the highest
-  const void* function;                     // cast by the backend to the op's function type
+  const void* function;                     // address of a pointer of the op's function type
 };
 
 // A weight ready to multiply: where it lies and how.

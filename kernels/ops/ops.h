@@ -104,7 +104,10 @@ struct RopeArgs {
 
 enum class KvFormat : uint8_t { kF32, kF16 };
 
-// Keys and values of one layer: [page][kv head][token in page][head_dim], k and v alike.
+// Keys and values of one layer, page after page; each of the two takes n_kv_heads * page_tokens *
+// head_dim values per page. The order inside a page is the backend's own (the CPU keeps keys as [kv
+// head][head_dim][token], values as [kv head][token][head_dim]), so copy whole pages only. On the
+// CPU page_tokens is a multiple of 16.
 struct KvLayerView {
   std::byte* keys;
   std::byte* values;

@@ -1,0 +1,370 @@
+// Splits operations over the thread pool and calls the chosen rows; the arithmetic is in the kernel
+// files. Work is split over rows, heads and tokens, never over K.
+#include "kernels/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "config/base/checked.h"
+#include "config/base/thread_pool.h"
+#include "kernels/cpu/attention_scratch.h"
+#include "kernels/cpu/cpu_memory.h"
+#include "kernels/cpu/cpu_rows.h"
+#include "kernels/cpu/cpu_scratch.h"
+#include "kernels/cpu/format_kernels.h"
+#include "kernels/cpu/isa_kernels.h"
+#include "kernels/cpu/step_layout.h"
+#include "kernels/dispatch/plan.h"
+
+namespace quern::cpu {
+namespace {
+
+using dispatch::Planner;
+using dispatch::RowChoice;
+using ops::OpId;
+
+// Values an element-wise piece has at least, so that a piece outweighs handing it out (about a
+// microsecond).
+constexpr int64_t kPieceValues = 16384;
+// Multiply-adds a piece of a matrix product has at least.
+constexpr int64_t kPieceProducts = 256 * 1024;
+// Pieces per thread at most, for an even finish.
+constexpr int64_t kPiecesPerThread = 8;
+
+struct CpuWeight final : dispatch::Weight {
+  MatmulFn matmul = nullptr;
+  const FormatKernels* kernels = nullptr;
+};
+
+template <typename Function>
+Function function_of(const dispatch::KernelRow& row) {
+  return *static_cast<const Function*>(row.function);
+}
+
+const CpuWeight& own(const dispatch::Weight* weight) {
+  return *static_cast<const CpuWeight*>(weight);
+}
+
+int64_t panels_of(const dispatch::Weight& weight) {
+  return (weight.view.n_rows + kPanelRows - 1) / kPanelRows;
+}
+
+class CpuBackend final : public backend::Backend {
+ public:
+  CpuBackend(Planner planner, int threads)
+      : planner_(std::move(planner)), pool_(threads), workers_(threads) {}
+
+  // Picks the rows of all operations without a weight.
+  Status choose_ops();
+
+  std::string_view name() const override { return "cpu"; }
+  Result<std::unique_ptr<backend::Buffer>> allocate(size_t bytes, std::string_view what) override {
+    return allocate_host(bytes, what);
+  }
+  Result<std::unique_ptr<const dispatch::Weight>> load_weight(const tensor::TensorView& view,
+                                                              std::string_view name) override;
+  Result<std::unique_ptr<backend::Buffer>> load_floats(const float* values, size_t n,
+                                                       std::string_view name) override;
+  std::vector<std::string> explain() const override;
+
+  Status begin_step(const ops::StepInputs& inputs) override;
+  void gather(const ops::GatherArgs& args) override;
+  void matmul(const ops::MatmulArgs& args) override;
+  void rms_norm(const ops::RmsNormArgs& args) override;
+  void rope_table(const ops::RopeTableArgs& args) override;
+  void rope(const ops::RopeArgs& args) override;
+  void kv_store(const ops::KvStoreArgs& args) override;
+  void attention(const ops::AttentionArgs& args) override;
+  void gated_activation(const ops::GatedActivationArgs& args) override;
+  void add(const ops::AddArgs& args) override;
+  void scale(const ops::ScaleArgs& args) override;
+  void softcap(const ops::SoftcapArgs& args) override;
+  void read_back(const float* device, float* host, size_t n) override {
+    std::memcpy(host, device, n * sizeof(float));
+  }
+  void select_outputs(const float* x, int64_t n_cols, float* y) override;
+  Status finish_step() override { return std::exchange(trouble_, ok_status()); }
+
+ private:
+  template <typename Function>
+  Status choose(OpId op, Function& function);
+  void note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice);
+  // Whether `status` is good; the first bad one is kept for finish_step().
+  bool good(Status status);
+  bool prepare_matmul(const ops::MatmulArgs& args);
+  MatmulTask matmul_task(const ops::MatmulArgs& args, const ops::MatmulOutput& output) const;
+
+  Planner planner_;
+  ThreadPool pool_;
+  WorkerScratch workers_;
+  ActivationStore activations_;
+  OpKernels ops_{};
+  GatherFn gather_ = nullptr;
+  std::map<std::pair<OpId, std::string_view>, std::string> explanations_;
+
+  ops::StepInputs inputs_;
+  StepLayout layout_;
+  Status trouble_;
+};
+
+bool CpuBackend::good(Status status) {
+  if (status.ok()) return true;
+  if (trouble_.ok()) trouble_ = std::move(status);
+  return false;
+}
+
+void CpuBackend::note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice) {
+  const std::string_view format_name = format != nullptr ? format->name : std::string_view();
+  std::string line(dispatch::op_name(op));
+  if (format != nullptr) line.append(" ").append(format_name);
+  line.append(": ").append(choice.row->name).append(" (").append(choice.why).append(")");
+  explanations_.try_emplace({op, format_name}, std::move(line));
+}
+
+template <typename Function>
+Status CpuBackend::choose(OpId op, Function& function) {
+  QUERN_ASSIGN_OR_RETURN(const RowChoice choice, planner_.choose({op}));
+  function = function_of<Function>(*choice.row);
+  note_choice(op, nullptr, choice);
+  return ok_status();
+}
+
+Status CpuBackend::choose_ops() {
+  QUERN_RETURN_IF_ERROR(choose(OpId::kGather, gather_));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kRmsNorm, ops_.rms_norm));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kRopeTable, ops_.rope_table));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kRope, ops_.rope));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kKvStore, ops_.kv_store));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kAttention, ops_.attention));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kGatedActivation, ops_.gated_activation));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kAdd, ops_.add));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kScale, ops_.scale));
+  QUERN_RETURN_IF_ERROR(choose(OpId::kSoftcap, ops_.softcap));
+  ops_.quantize = best_quantize(planner_.isa());
+  return ok_status();
+}
+
+Result<std::unique_ptr<const dispatch::Weight>> CpuBackend::load_weight(
+    const tensor::TensorView& view, std::string_view name) {
+  const auto fail = [&](ErrorKind kind, std::string_view why) {
+    return Error(kind, "Tensor '" + std::string(name) +
+                           "' cannot be used as a weight: " + std::string(why) + ".");
+  };
+  if (view.empty() || view.format == nullptr || view.n_rows <= 0 || view.n_cols <= 0) {
+    return fail(ErrorKind::kInvalidInput, "it is empty");
+  }
+  if (view.format->decode_row == nullptr) {
+    return fail(ErrorKind::kUnsupported,
+                "its format " + std::string(view.format->name) + " holds no weights");
+  }
+  const auto bytes = formats::row_bytes(*view.format, static_cast<uint64_t>(view.n_cols));
+  if (!bytes || !std::in_range<int64_t>(*bytes) || static_cast<int64_t>(*bytes) != view.row_bytes) {
+    return fail(ErrorKind::kInvalidInput,
+                "its rows are not whole blocks of " + std::string(view.format->name));
+  }
+  QUERN_ASSIGN_OR_RETURN(const RowChoice choice,
+                         planner_.choose({OpId::kMatmul, view.format, view.n_cols}));
+  note_choice(OpId::kMatmul, view.format, choice);
+  auto weight = std::make_unique<CpuWeight>();
+  weight->view = view;
+  weight->matmul_row = choice.row;
+  weight->name = name;
+  weight->matmul = function_of<MatmulFn>(*choice.row);
+  weight->kernels = &format_kernels(view.format->id);
+  return std::unique_ptr<const dispatch::Weight>(std::move(weight));
+}
+
+Result<std::unique_ptr<backend::Buffer>> CpuBackend::load_floats(const float* values, size_t n,
+                                                                 std::string_view name) {
+  const auto bytes = checked_mul(n, sizeof(float));
+  if (!bytes) return Error(ErrorKind::kInvalidInput, std::string(name) + " is too large.");
+  QUERN_ASSIGN_OR_RETURN(auto buffer, allocate_host(*bytes, name));
+  if (n > 0) std::memcpy(buffer->data(), values, *bytes);
+  return buffer;
+}
+
+std::vector<std::string> CpuBackend::explain() const {
+  std::vector<std::string> lines;
+  lines.reserve(explanations_.size());
+  for (const auto& [key, line] : explanations_) lines.push_back(line);
+  return lines;
+}
+
+Status CpuBackend::begin_step(const ops::StepInputs& inputs) {
+  trouble_ = ok_status();
+  inputs_ = inputs;
+  return layout_.set(inputs);
+}
+
+void CpuBackend::gather(const ops::GatherArgs& args) {
+  const tensor::TensorView& view = args.table->view;
+  const GatherTask task = {view.data,  view.row_bytes,        view.n_cols, view.format->decode_row,
+                           args.scale, inputs_.tokens.data(), args.y};
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / view.n_cols);
+  pool_.parallel_for(static_cast<int64_t>(inputs_.tokens.size()), grain,
+                     [&](int64_t begin, int64_t end, int) { gather_(task, begin, end); });
+}
+
+// Quantizes x once if any output wants it, and makes room for the workers.
+bool CpuBackend::prepare_matmul(const ops::MatmulArgs& args) {
+  const int64_t n_in = args.outputs.front().weight->view.n_cols;
+  bool quantized = false;
+  bool decoded = false;
+  for (const ops::MatmulOutput& output : args.outputs) {
+    CHECK(output.weight->view.n_cols == n_in);
+    (own(output.weight).kernels->quantized ? quantized : decoded) = true;
+  }
+  if (!good(workers_.reserve_matmul(decoded ? n_in : 0))) return false;
+  if (!quantized) return true;
+  if (!good(activations_.reserve(args.n_rows, n_in))) return false;
+  const QuantizeTask task = {args.x, args.x_stride, n_in, activations_.rows()};
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
+  pool_.parallel_for(args.n_rows, grain,
+                     [&](int64_t begin, int64_t end, int) { ops_.quantize(task, begin, end); });
+  return true;
+}
+
+MatmulTask CpuBackend::matmul_task(const ops::MatmulArgs& args,
+                                   const ops::MatmulOutput& output) const {
+  const CpuWeight& weight = own(output.weight);
+  MatmulTask task{};
+  task.weight = weight.view.data;
+  task.row_bytes = weight.view.row_bytes;
+  task.n_out = weight.view.n_rows;
+  task.n_in = weight.view.n_cols;
+  task.format = weight.kernels->quantized ? &weight.kernels->panel : nullptr;
+  task.oracle = weight.kernels->oracle;
+  task.decode = weight.view.format->decode_row;
+  task.x = args.x;
+  task.x_stride = args.x_stride;
+  task.xq = activations_.rows();
+  task.n_rows = args.n_rows;
+  task.bias = output.bias;
+  task.y = output.y;
+  task.y_stride = output.y_stride;
+  return task;
+}
+
+void CpuBackend::matmul(const ops::MatmulArgs& args) {
+  if (args.n_rows <= 0 || args.outputs.empty()) return;
+  if (!prepare_matmul(args)) return;
+  // All panels of all outputs in one line.
+  int64_t n_panels = 0;
+  for (const ops::MatmulOutput& output : args.outputs) n_panels += panels_of(*output.weight);
+  const int64_t n_in = args.outputs.front().weight->view.n_cols;
+  const int64_t panel_products = kPanelRows * n_in * args.n_rows;
+  const int64_t smallest = (kPieceProducts + panel_products - 1) / panel_products;
+  const int64_t even = n_panels / (kPiecesPerThread * pool_.n_threads());
+  pool_.parallel_for(
+      n_panels, std::max(smallest, even), [&](int64_t begin, int64_t end, int worker) {
+        int64_t first = 0;  // panel number of the output's first panel
+        for (const ops::MatmulOutput& output : args.outputs) {
+          const int64_t count = panels_of(*output.weight);
+          const int64_t from = std::max(begin - first, int64_t{0});
+          const int64_t to = std::min(end - first, count);
+          if (from < to) {
+            own(output.weight).matmul(matmul_task(args, output), from, to, workers_.matmul(worker));
+          }
+          first += count;
+        }
+      });
+}
+
+void CpuBackend::rms_norm(const ops::RmsNormArgs& args) {
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
+  pool_.parallel_for(args.n_rows, grain,
+                     [&](int64_t begin, int64_t end, int) { ops_.rms_norm(args, begin, end); });
+}
+
+void CpuBackend::rope_table(const ops::RopeTableArgs& args) {
+  const auto& positions = layout_.positions();
+  pool_.parallel_for(static_cast<int64_t>(positions.size()), 16,
+                     [&](int64_t begin, int64_t end, int) {
+                       ops_.rope_table(args, positions.data(), begin, end);
+                     });
+}
+
+void CpuBackend::rope(const ops::RopeArgs& args) {
+  const int64_t grain =
+      std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_heads * args.head_dim));
+  pool_.parallel_for(layout_.n_tokens(), grain,
+                     [&](int64_t begin, int64_t end, int) { ops_.rope(args, begin, end); });
+}
+
+void CpuBackend::kv_store(const ops::KvStoreArgs& args) {
+  const auto& slots = layout_.slots(args.cache.page_tokens);
+  const int64_t values = int64_t{args.cache.n_kv_heads} * args.cache.head_dim;
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, values));
+  pool_.parallel_for(layout_.n_tokens(), grain, [&](int64_t begin, int64_t end, int) {
+    ops_.kv_store(args, slots.data(), begin, end);
+  });
+}
+
+void CpuBackend::attention(const ops::AttentionArgs& args) {
+  CHECK(args.cache.page_tokens > 0 && args.cache.page_tokens % 16 == 0);
+  CHECK(args.cache.n_kv_heads > 0 && args.n_heads % args.cache.n_kv_heads == 0);
+  const int64_t group = args.n_heads / args.cache.n_kv_heads;
+  // Enough queries to pay for widening a page, few enough to stay in the cache.
+  const auto tile_tokens = static_cast<int32_t>(std::clamp<int64_t>(64 / group, 1, 16));
+  const auto& tiles = layout_.tiles(tile_tokens);
+  const auto bytes = AttentionScratch::floats(args.cache, tile_tokens * group) * sizeof(float);
+  if (!good(workers_.reserve_attention(bytes))) return;
+  const AttentionTask task = {&args, tiles.data()};
+  pool_.parallel_for(static_cast<int64_t>(tiles.size()) * args.cache.n_kv_heads, 1,
+                     [&](int64_t begin, int64_t end, int worker) {
+                       ops_.attention(task, begin, end, workers_.attention(worker));
+                     });
+}
+
+void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
+  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
+    ops_.gated_activation(args, begin, end);
+  });
+}
+
+void CpuBackend::add(const ops::AddArgs& args) {
+  pool_.parallel_for(args.n, kPieceValues,
+                     [&](int64_t begin, int64_t end, int) { ops_.add(args, begin, end); });
+}
+
+void CpuBackend::scale(const ops::ScaleArgs& args) {
+  pool_.parallel_for(args.n, kPieceValues,
+                     [&](int64_t begin, int64_t end, int) { ops_.scale(args, begin, end); });
+}
+
+void CpuBackend::softcap(const ops::SoftcapArgs& args) {
+  pool_.parallel_for(args.n, kPieceValues,
+                     [&](int64_t begin, int64_t end, int) { ops_.softcap(args, begin, end); });
+}
+
+void CpuBackend::select_outputs(const float* x, int64_t n_cols, float* y) {
+  for (const int32_t token : inputs_.outputs) {
+    std::memcpy(y, x + token * n_cols, static_cast<size_t>(n_cols) * sizeof(float));
+    y += n_cols;
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<backend::Backend>> create_cpu_backend(const CpuBackendOptions& options) {
+  const int threads =
+      options.threads > 0 ? options.threads : std::max(1, options.profile.cpu.physical_cores);
+  if (options.threads < 0 || threads > kMaxThreads) {
+    return Error(ErrorKind::kInvalidInput,
+                 "The number of threads is " + std::to_string(options.threads) +
+                     "; it must be between 1 and " + std::to_string(kMaxThreads) + ".");
+  }
+  QUERN_ASSIGN_OR_RETURN(auto registry, dispatch::KernelRegistry::create(cpu_rows()));
+  QUERN_ASSIGN_OR_RETURN(auto planner, Planner::create(registry, options.profile, options.isa_cap,
+                                                       options.forced_rows));
+  auto cpu = std::make_unique<CpuBackend>(std::move(planner), threads);
+  QUERN_RETURN_IF_ERROR(cpu->choose_ops());
+  return std::unique_ptr<backend::Backend>(std::move(cpu));
+}
+
+}  // namespace quern::cpu

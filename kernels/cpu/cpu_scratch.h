@@ -1,0 +1,56 @@
+// Memory that the CPU backend's operations reuse: quantized activations, and one block per worker.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "config/base/result.h"
+#include "kernels/backend/backend.h"
+#include "kernels/cpu/kernel_types.h"
+
+namespace quern::cpu {
+
+// One block of memory that only grows.
+class GrowingBuffer {
+ public:
+  // At least `bytes` bytes; the old contents are gone if it grew.
+  Status reserve(size_t bytes, const char* what);
+  std::byte* data() { return buffer_ ? buffer_->data() : nullptr; }
+
+ private:
+  std::unique_ptr<backend::Buffer> buffer_;
+};
+
+// Planes for `n_rows` activation rows of `n_in` values.
+class ActivationStore {
+ public:
+  Status reserve(int64_t n_rows, int64_t n_in);
+  const QuantizedRows& rows() const { return rows_; }
+
+ private:
+  GrowingBuffer memory_;
+  QuantizedRows rows_{};
+};
+
+// Scratch of each worker of the pool, apart by whole cache lines.
+class WorkerScratch {
+ public:
+  explicit WorkerScratch(int n_workers) : matmul_(n_workers), attention_(n_workers) {}
+
+  // `decoded_values`: values of a row that matmul_decoded needs room for, or 0.
+  Status reserve_matmul(int64_t decoded_values);
+  Status reserve_attention(size_t bytes_per_worker);
+  const MatmulScratch& matmul(int worker) const { return matmul_[static_cast<size_t>(worker)]; }
+  std::byte* attention(int worker) const { return attention_[static_cast<size_t>(worker)]; }
+
+ private:
+  GrowingBuffer matmul_memory_;
+  GrowingBuffer attention_memory_;
+  int64_t decoded_values_ = -1;
+  std::vector<MatmulScratch> matmul_;
+  std::vector<std::byte*> attention_;
+};
+
+}  // namespace quern::cpu

@@ -1,0 +1,185 @@
+// What crosses the border between the CPU backend and the files compiled per instruction set: plain
+// structs, function types, and the table of functions that each such file exports.
+//
+// No containers and nothing with an out-of-line copy: a function compiled for AVX-512 must never be
+// the one that the linker hands to code for older processors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ops/ops.h"
+
+namespace quern::cpu {
+
+// Output features that are computed together: a panel holds this many weight rows, one per lane.
+inline constexpr int kPanelRows = 16;
+// Values of K that are unpacked at a time. A multiple of every format's block.
+inline constexpr int kChunkValues = 512;
+// Activation rows per pass over a panel; bounds the accumulators of a worker.
+inline constexpr int kMaxPassColumns = 256;
+
+// Activation rows in 8 bits (kernels/formats/block_q8a.h), as planes of one row each. With b a
+// block of 32 values, h a half block of 16, and sums exact: d[b] the scale, sum_d32[b] = float(sum
+// of b) * d[b], neg_sum32[b] = -sum of b, sum_d16[h] = float(sum of h) * d, neg_sum16[h] = -sum of
+// h.
+struct QuantizedRows {
+  int8_t* q;  // rows q_stride bytes apart
+  float* d;   // rows block_stride apart, like the other two planes per block
+  float* sum_d32;
+  int32_t* neg_sum32;
+  float* sum_d16;      // rows 2 * block_stride apart
+  int32_t* neg_sum16;  // rows 2 * block_stride apart
+  int64_t q_stride;
+  int64_t block_stride;
+};
+
+// One chunk of a panel: up to kChunkValues values of kPanelRows rows. Byte i of lane r in q[k / 4]
+// is value k = 4 * (k / 4) + i of row r.
+struct Panel {
+  uint8_t* q;    // [n_values / 4][kPanelRows][4]
+  float* scale;  // [n_groups][kPanelRows]
+  float* min;    // [n_groups][kPanelRows], formats with a minimum only
+};
+
+// How the bytes of a panel stand for the integers of a format.
+enum class PanelCode : uint8_t {
+  kUnsigned,  // as they are, 0..127
+  kOffset,    // plus 2^offset_shift, which makes them 0..127
+  kWide,      // two's complement, or plus 128 where the dot product wants unsigned bytes
+};
+
+// Writes n_values values from first_value of kPanelRows rows (pointers to their first byte; both
+// numbers are multiples of the format's block) into a panel. `flip` is xor-ed into each byte.
+using UnpackPanel = void (*)(const std::byte* const* rows, int64_t first_value, int n_values,
+                             uint8_t flip, const Panel& panel);
+
+// A quantized format as the panel kernels see it.
+struct PanelFormat {
+  int group_values;  // 16 or 32
+  bool has_min;
+  PanelCode code;
+  int offset_shift;  // for kOffset
+  UnpackPanel unpack;
+};
+
+// Sum over all groups of one weight row with one activation row, in the order of the contract.
+using OracleDot = float (*)(const std::byte* row, const int8_t* q, const float* d, int64_t n_in);
+using DecodeRow = void (*)(const std::byte* src, float* dst, int64_t n_values);
+
+// Memory of one worker; 64-byte aligned.
+struct MatmulScratch {
+  Panel panel;         // capacity kChunkValues, groups of 16
+  float* accumulator;  // [kMaxPassColumns][kPanelRows]
+  float* decoded;      // [kPanelRows][n_in padded], for float formats without a loader
+};
+
+// y = x * weight^T + bias over panels of output features.
+struct MatmulTask {
+  const std::byte* weight;
+  int64_t row_bytes;
+  int64_t n_out;
+  int64_t n_in;
+  const PanelFormat* format;  // null for float formats
+  OracleDot oracle;           // null for float formats
+  DecodeRow decode;
+  const float* x;  // float formats read this
+  int64_t x_stride;
+  QuantizedRows xq;  // quantized formats read this
+  int64_t n_rows;
+  const float* bias;  // or null
+  float* y;
+  int64_t y_stride;
+};
+// Computes panels begin..end-1 (panel p: outputs 16p..16p+15) for all rows.
+using MatmulFn = void (*)(const MatmulTask& task, int64_t begin, int64_t end,
+                          const MatmulScratch& scratch);
+
+struct QuantizeTask {
+  const float* x;
+  int64_t x_stride;
+  int64_t n_in;  // a multiple of 32
+  QuantizedRows out;
+};
+using QuantizeFn = void (*)(const QuantizeTask& task, int64_t row_begin, int64_t row_end);
+
+struct GatherTask {
+  const std::byte* table;
+  int64_t row_bytes;
+  int64_t n_cols;
+  DecodeRow decode;
+  float scale;
+  const int32_t* tokens;
+  float* y;
+};
+
+// Where the keys and values of one token go.
+struct KvSlot {
+  int32_t page;
+  int32_t offset;  // token in page
+};
+
+// Neighbouring tokens of one sequence that attend together.
+struct TokenTile {
+  int32_t first_token;
+  int32_t n_tokens;
+  int32_t first_position;
+  const int32_t* pages;
+};
+
+struct AttentionTask {
+  const ops::AttentionArgs* args;
+  const TokenTile* tiles;
+};
+// Items begin..end-1; item i is kv head i % n_kv_heads of tile i / n_kv_heads.
+using AttentionFn = void (*)(const AttentionTask& task, int64_t begin, int64_t end,
+                             std::byte* scratch);
+
+using GatherFn = void (*)(const GatherTask& task, int64_t token_begin, int64_t token_end);
+using RmsNormFn = void (*)(const ops::RmsNormArgs& args, int64_t row_begin, int64_t row_end);
+using RopeTableFn = void (*)(const ops::RopeTableArgs& args, const int32_t* positions,
+                             int64_t token_begin, int64_t token_end);
+using RopeFn = void (*)(const ops::RopeArgs& args, int64_t token_begin, int64_t token_end);
+using KvStoreFn = void (*)(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_begin,
+                           int64_t token_end);
+using GatedActivationFn = void (*)(const ops::GatedActivationArgs& args, int64_t row_begin,
+                                   int64_t row_end);
+using AddFn = void (*)(const ops::AddArgs& args, int64_t begin, int64_t end);
+using ScaleFn = void (*)(const ops::ScaleArgs& args, int64_t begin, int64_t end);
+using SoftcapFn = void (*)(const ops::SoftcapArgs& args, int64_t begin, int64_t end);
+
+// The operations apart from the matrix product, for one instruction set.
+struct OpKernels {
+  QuantizeFn quantize;
+  RmsNormFn rms_norm;
+  RopeTableFn rope_table;
+  RopeFn rope;
+  KvStoreFn kv_store;
+  AttentionFn attention;
+  GatedActivationFn gated_activation;
+  AddFn add;
+  ScaleFn scale;
+  SoftcapFn softcap;
+};
+
+// The matrix products of one instruction set. `generic` multiplies any format.
+struct MatmulKernels {
+  MatmulFn generic;
+  MatmulFn f32;
+  MatmulFn f16;
+  MatmulFn bf16;
+  MatmulFn q4_0;
+  MatmulFn q4_1;
+  MatmulFn q5_0;
+  MatmulFn q5_1;
+  MatmulFn q8_0;
+  MatmulFn q2_k;
+  MatmulFn q3_k;
+  MatmulFn q4_k;
+  MatmulFn q5_k;
+  MatmulFn q6_k;
+  MatmulFn iq4_nl;
+  MatmulFn iq4_xs;
+};
+
+}  // namespace quern::cpu

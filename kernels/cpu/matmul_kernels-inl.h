@@ -1,0 +1,50 @@
+// The table of the matmul kernels of the instruction set being compiled.
+#pragma once
+
+#include "kernels/cpu/matmul_float-inl.h"
+#include "kernels/cpu/matmul_panel-inl.h"
+#include "kernels/cpu/unpack-inl.h"
+
+namespace quern::cpu {
+namespace {
+
+// Any format.
+void matmul_generic(const MatmulTask& task, int64_t begin, int64_t end,
+                    const MatmulScratch& scratch) {
+  (task.format != nullptr ? matmul_quantized : matmul_decoded)(task, begin, end, scratch);
+}
+
+// A format with its own unpacker.
+template <typename Unpacker>
+void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
+                   const MatmulScratch& scratch) {
+  matmul_panels<typename Unpacker::Shape>(
+      task, Unpacker::kOffsetShift, begin, end, scratch,
+      [&](const std::byte* const* rows, int64_t first_value, int n_values) {
+        unpack_blocks<Unpacker>(rows, first_value, n_values, scratch.panel);
+      });
+}
+
+constexpr MatmulKernels matmul_kernels() {
+  MatmulKernels k{};
+  k.generic = matmul_generic;
+  k.f32 = matmul_float<LoadF32>;
+  k.f16 = matmul_float<LoadF16>;
+  k.bf16 = matmul_float<LoadBf16>;
+  k.q4_0 = matmul_format<UnpackQ4_0>;
+  k.q4_1 = matmul_format<UnpackQ4_1>;
+  k.q5_0 = matmul_format<UnpackQ5_0>;
+  k.q5_1 = matmul_format<UnpackQ5_1>;
+  k.q8_0 = matmul_format<UnpackQ8_0>;
+  k.q2_k = matmul_format<UnpackQ2_K>;
+  k.q3_k = matmul_format<UnpackQ3_K>;
+  k.q4_k = matmul_format<UnpackQ4_K>;
+  k.q5_k = matmul_format<UnpackQ5_K>;
+  k.q6_k = matmul_format<UnpackQ6_K>;
+  k.iq4_nl = matmul_format<UnpackIQ4_NL>;
+  k.iq4_xs = matmul_format<UnpackIQ4_XS>;
+  return k;
+}
+
+}  // namespace
+}  // namespace quern::cpu

@@ -1,0 +1,212 @@
+// Matrix products with quantized weights: 16 weight rows at a time, one per lane.
+//
+// A chunk of K of such a panel is unpacked into the L1 cache once and multiplied with all columns
+// (activation rows). Per group of weights, ascending: the exact int32 dot product, then one FMA
+// into the only accumulator of the output; see kernels/cpu/README.md. One column and five hundred
+// take the same path.
+#pragma once
+
+#include "kernels/cpu/kernel_types.h"
+#include "kernels/cpu/vec16-inl.h"
+
+namespace quern::cpu {
+namespace {
+
+// Columns of activations from `first`, at block `block` of K.
+struct PanelColumns {
+  const int8_t* q;
+  const float* d;
+  const float* sum_d;      // per group
+  const int32_t* neg_sum;  // per group
+  int64_t q_stride;
+  int64_t block_stride;
+  int64_t group_stride;
+};
+
+QUERN_INLINE PanelColumns columns_at(const QuantizedRows& x, int group_values, int64_t column,
+                                     int64_t first_value) {
+  const bool halves = group_values == 16;
+  const int64_t group_stride = halves ? 2 * x.block_stride : x.block_stride;
+  const int64_t group = column * group_stride + first_value / group_values;
+  PanelColumns out{};
+  out.q = x.q + column * x.q_stride + first_value;
+  out.d = x.d + column * x.block_stride + first_value / 32;
+  out.sum_d = (halves ? x.sum_d16 : x.sum_d32) + group;
+  out.neg_sum = (halves ? x.neg_sum16 : x.neg_sum32) + group;
+  out.q_stride = x.q_stride;
+  out.block_stride = x.block_stride;
+  out.group_stride = group_stride;
+  return out;
+}
+
+// Adds n_groups groups of the panel times n columns to accumulator[n][kPanelRows].
+template <int n, int kGroup, bool kMin, PanelCode kCode>
+QUERN_INLINE void multiply_panel(const Panel& panel, int n_groups, int offset_shift,
+                                 const PanelColumns& x, float* accumulator) {
+  for (int lane = 0; lane < kPanelRows; lane += kLanes) {
+    NF acc[n];
+    QUERN_UNROLL
+    for (int c = 0; c < n; ++c) acc[c] = n_load(accumulator + c * kPanelRows + lane);
+    const uint8_t* w_at = panel.q + 4 * lane;
+    for (int g = 0; g < n_groups; ++g) {
+      NI dot[n];
+      QUERN_UNROLL
+      for (int c = 0; c < n; ++c) {
+        if constexpr (kCode == PanelCode::kOffset) {
+          const int32_t correction = x.neg_sum[c * x.group_stride + g];
+          dot[c] = n_shl_any(n_set_int(correction), offset_shift);
+        } else {
+          dot[c] = n_set_int(0);
+        }
+      }
+      const int8_t* q_at = x.q + g * kGroup;
+      QUERN_UNROLL
+      for (int k = 0; k < kGroup; k += 4) {
+        const NI w = n_load_bytes(w_at);
+        w_at += 4 * kPanelRows;
+        QUERN_UNROLL
+        for (int c = 0; c < n; ++c) {
+          const NI a = n_broadcast4(q_at + c * x.q_stride + k);
+          if constexpr (kCode == PanelCode::kWide) {
+            dot[c] = n_dot_wide(dot[c], w, a);
+          } else {
+            dot[c] = n_dot_unsigned(dot[c], w, a);
+          }
+        }
+      }
+      const NF scale = n_load(panel.scale + g * kPanelRows + lane);
+      QUERN_UNROLL
+      for (int c = 0; c < n; ++c) {
+        const NF d = n_set(x.d[c * x.block_stride + g * kGroup / 32]);
+        acc[c] = n_fma(n_to_float(dot[c]), n_mul(scale, d), acc[c]);
+      }
+      if constexpr (kMin) {
+        const NF min = n_load(panel.min + g * kPanelRows + lane);
+        QUERN_UNROLL
+        for (int c = 0; c < n; ++c) {
+          acc[c] = n_fnma(min, n_set(x.sum_d[c * x.group_stride + g]), acc[c]);
+        }
+      }
+    }
+    QUERN_UNROLL
+    for (int c = 0; c < n; ++c) n_store(accumulator + c * kPanelRows + lane, acc[c]);
+  }
+}
+
+// What of a format the inner loops depend on.
+template <int group, bool min, PanelCode code>
+struct PanelShape {
+  static constexpr int kGroup = group;
+  static constexpr bool kMin = min;
+  static constexpr PanelCode kCode = code;
+};
+
+template <typename Shape>
+QUERN_INLINE void multiply_columns(const Panel& panel, int n_values, int offset_shift,
+                                   const QuantizedRows& xq, int64_t column, int64_t n_columns,
+                                   int64_t first_value, float* accumulator) {
+  const int n_groups = n_values / Shape::kGroup;
+  PanelColumns x = columns_at(xq, Shape::kGroup, column, first_value);
+  int64_t c = 0;
+  const auto advance = [&](int64_t by) {
+    c += by;
+    x.q += by * x.q_stride;
+    x.d += by * x.block_stride;
+    x.sum_d += by * x.group_stride;
+    x.neg_sum += by * x.group_stride;
+    accumulator += by * kPanelRows;
+  };
+  while (c + kPanelColumns <= n_columns) {
+    multiply_panel<kPanelColumns, Shape::kGroup, Shape::kMin, Shape::kCode>(
+        panel, n_groups, offset_shift, x, accumulator);
+    advance(kPanelColumns);
+  }
+  while (c < n_columns) {
+    multiply_panel<1, Shape::kGroup, Shape::kMin, Shape::kCode>(panel, n_groups, offset_shift, x,
+                                                                accumulator);
+    advance(1);
+  }
+}
+
+// Writes the accumulators of `n_columns` columns to y, with the bias.
+QUERN_INLINE void store_panel(const MatmulTask& task, int64_t first_row, int64_t column,
+                              int64_t n_columns, const float* accumulator) {
+  const int64_t left = task.n_out - first_row;
+  const int64_t n = left < kPanelRows ? left : kPanelRows;
+  for (int64_t c = 0; c < n_columns; ++c) {
+    float* y = task.y + (column + c) * task.y_stride + first_row;
+    const float* acc = accumulator + c * kPanelRows;
+    if (task.bias != nullptr) {
+      for (int64_t r = 0; r < n; ++r) y[r] = acc[r] + task.bias[first_row + r];
+    } else {
+      std::memcpy(y, acc, static_cast<size_t>(n) * sizeof(float));
+    }
+  }
+}
+
+// `unpack` fills scratch.panel as UnpackPanel says.
+template <typename Shape, typename Unpack>
+QUERN_INLINE void matmul_panels(const MatmulTask& task, int offset_shift, int64_t begin,
+                                int64_t end, const MatmulScratch& scratch, Unpack unpack) {
+  for (int64_t panel = begin; panel < end; ++panel) {
+    const int64_t first_row = panel * kPanelRows;
+    // Lanes past the last row repeat it; their results are dropped.
+    const std::byte* rows[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      const int64_t row = first_row + r < task.n_out ? first_row + r : task.n_out - 1;
+      rows[r] = task.weight + row * task.row_bytes;
+    }
+    for (int64_t column = 0; column < task.n_rows; column += kMaxPassColumns) {
+      const int64_t left = task.n_rows - column;
+      const int64_t n_columns = left < kMaxPassColumns ? left : kMaxPassColumns;
+      std::memset(scratch.accumulator, 0,
+                  static_cast<size_t>(n_columns) * kPanelRows * sizeof(float));
+      for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
+        const int64_t rest = task.n_in - k;
+        const int n_values = rest < kChunkValues ? static_cast<int>(rest) : kChunkValues;
+        unpack(rows, k, n_values);
+        multiply_columns<Shape>(scratch.panel, n_values, offset_shift, task.xq, column, n_columns,
+                                k, scratch.accumulator);
+      }
+      store_panel(task, first_row, column, n_columns, scratch.accumulator);
+    }
+  }
+}
+
+// kWide where the dot product wants unsigned bytes is an offset of 128.
+inline constexpr PanelCode kWideCode = kDotFlip != 0 ? PanelCode::kOffset : PanelCode::kWide;
+
+template <int group, bool min, PanelCode code>
+void matmul_any(const MatmulTask& task, int64_t begin, int64_t end, const MatmulScratch& scratch) {
+  const PanelFormat& format = *task.format;
+  const bool wide = format.code == PanelCode::kWide;
+  const uint8_t flip = wide ? kDotFlip : uint8_t{0};
+  matmul_panels<PanelShape<group, min, code>>(
+      task, wide ? 7 : format.offset_shift, begin, end, scratch,
+      [&](const std::byte* const* rows, int64_t first_value, int n_values) {
+        format.unpack(rows, first_value, n_values, flip, scratch.panel);
+      });
+}
+
+// The generic row for quantized formats: unpacking by the format's own traits.
+void matmul_quantized(const MatmulTask& task, int64_t begin, int64_t end,
+                      const MatmulScratch& scratch) {
+  const PanelFormat& format = *task.format;
+  const bool small = format.group_values == 16;
+  if (format.has_min) {
+    (small ? matmul_any<16, true, PanelCode::kUnsigned>
+           : matmul_any<32, true, PanelCode::kUnsigned>)(task, begin, end, scratch);
+  } else if (format.code == PanelCode::kUnsigned) {
+    (small ? matmul_any<16, false, PanelCode::kUnsigned>
+           : matmul_any<32, false, PanelCode::kUnsigned>)(task, begin, end, scratch);
+  } else if (format.code == PanelCode::kOffset) {
+    (small ? matmul_any<16, false, PanelCode::kOffset>
+           : matmul_any<32, false, PanelCode::kOffset>)(task, begin, end, scratch);
+  } else {
+    (small ? matmul_any<16, false, kWideCode> : matmul_any<32, false, kWideCode>)(task, begin, end,
+                                                                                  scratch);
+  }
+}
+
+}  // namespace
+}  // namespace quern::cpu

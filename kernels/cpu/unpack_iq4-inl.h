@@ -1,0 +1,62 @@
+// Panel unpackers of the formats whose nibbles index the table of 16 uneven steps. Included by
+// unpack-inl.h.
+#pragma once
+
+#include "kernels/cpu/unpack-inl.h"
+
+namespace quern::cpu {
+namespace {
+
+// 16 bytes of nibbles looked up: low ones are values 0..15, high ones 16..31.
+QUERN_INLINE void put_steps(const NI* t, int value, const PanelOut& out) {
+  QUERN_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const NI low = n_lookup16(formats::kIq4Values, low_nibbles(t[i]));
+    const NI high = n_lookup16(formats::kIq4Values, high_nibbles(t[i]));
+    out.put_q(value + 4 * i, n_xor(low, wide_flip()));
+    out.put_q(value + 16 + 4 * i, n_xor(high, wide_flip()));
+  }
+}
+
+struct UnpackIQ4_NL {
+  using Format = formats::FormatIQ4_NL;
+  using Shape = WideShape;
+  static constexpr int kOffsetShift = 7;
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    NI t[4];
+    n_transpose16(rows, at + 2, t);
+    put_steps(t, 0, out);
+    out.put_scale(0, n_f16_of_low(n_gather4(rows, at)));
+  }
+};
+
+struct UnpackIQ4_XS {
+  using Format = formats::FormatIQ4_XS;
+  using Shape = WideShape;
+  static constexpr int kOffsetShift = 7;
+
+  // Scale g, of which `low` holds nibble g of 8 and `high` bits 2g, 2g + 1.
+  template <int g>
+  static QUERN_INLINE void put_scale(NI low, NI high, NF d, const PanelOut& out) {
+    const NI nibble = n_and(n_shr<4 * g>(low), n_set_int(0x0F));
+    const NI upper = n_and(n_shr<2 * g>(high), n_set_int(3));
+    const NI scale = n_sub_int(n_or(nibble, n_shl<4>(upper)), n_set_int(32));
+    out.put_scale(g, n_mul(d, n_to_float(scale)));
+    if constexpr (g < 7) put_scale<g + 1>(low, high, d, out);
+  }
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    NI head[4];
+    n_transpose16(rows, at, head);
+    put_scale<0>(head[1], n_shr<16>(head[0]), n_f16_of_low(head[0]), out);
+    for (int group = 0; group < 8; ++group) {
+      NI t[4];
+      n_transpose16(rows, at + 8 + 16 * group, t);
+      put_steps(t, 32 * group, out);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace quern::cpu

@@ -1,0 +1,223 @@
+// Panel unpackers of the K formats: blocks of 256 values. Included by unpack-inl.h.
+#pragma once
+
+#include "kernels/cpu/unpack-inl.h"
+
+namespace quern::cpu {
+namespace {
+
+// Numbers that are compile-time constants as types, for the shifts of unrolled loops.
+template <int n>
+struct Index {
+  static constexpr int value = n;
+};
+template <int begin, int end, typename Body>
+QUERN_INLINE void unrolled(Body body) {
+  if constexpr (begin < end) {
+    body(Index<begin>());
+    unrolled<begin + 1, end>(body);
+  }
+}
+
+// Four scales, the bytes of `bytes`, times d.
+QUERN_INLINE void put_scales(NI bytes, NF d, int group, const PanelOut& out) {
+  out.put_scale(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
+  out.put_scale(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
+  out.put_scale(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
+  out.put_scale(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
+}
+QUERN_INLINE void put_mins(NI bytes, NF d, int group, const PanelOut& out) {
+  out.put_min(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
+  out.put_min(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
+  out.put_min(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
+  out.put_min(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
+}
+QUERN_INLINE void put_signed_scales(NI bytes, NF d, int group, const PanelOut& out) {
+  out.put_scale(group + 0, n_mul(d, n_to_float(signed_byte_of<0>(bytes))));
+  out.put_scale(group + 1, n_mul(d, n_to_float(signed_byte_of<1>(bytes))));
+  out.put_scale(group + 2, n_mul(d, n_to_float(signed_byte_of<2>(bytes))));
+  out.put_scale(group + 3, n_mul(d, n_to_float(signed_byte_of<3>(bytes))));
+}
+// Scales stored with 32 added, 0..63 in each byte.
+QUERN_INLINE void put_biased_scales(NI bytes, NF d, int group, const PanelOut& out) {
+  const NI bias = n_set_int(32);
+  out.put_scale(group + 0, n_mul(d, n_to_float(n_sub_int(byte_of<0>(bytes), bias))));
+  out.put_scale(group + 1, n_mul(d, n_to_float(n_sub_int(byte_of<1>(bytes), bias))));
+  out.put_scale(group + 2, n_mul(d, n_to_float(n_sub_int(byte_of<2>(bytes), bias))));
+  out.put_scale(group + 3, n_mul(d, n_to_float(n_sub_int(byte_of<3>(bytes), bias))));
+}
+
+// The first 16 bytes of Q4_K and Q5_K: d, dmin and the 12 bytes of k_scales.h.
+QUERN_INLINE void put_k_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  NI t[4];
+  n_transpose16(rows, at, t);
+  const NF d = n_f16_of_low(t[0]);
+  const NF dmin = n_f16_of_low(n_shr<16>(t[0]));
+  const NI six = byte_mask(0x3F);
+  const NI high = byte_mask(0x30);
+  put_scales(n_and(t[1], six), d, 0, out);
+  put_mins(n_and(t[2], six), dmin, 0, out);
+  put_scales(n_or(low_nibbles(t[3]), n_and(n_shr<2>(t[1]), high)), d, 4, out);
+  put_mins(n_or(high_nibbles(t[3]), n_and(n_shr<2>(t[2]), high)), dmin, 4, out);
+}
+
+struct UnpackQ4_K {
+  using Format = formats::FormatQ4_K;
+  using Shape = MinShape<32>;
+  static constexpr int kOffsetShift = 0;
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    put_k_head(rows, at, out);
+    for (int pair = 0; pair < 4; ++pair) {
+      for (int part = 0; part < 2; ++part) {
+        NI t[4];
+        n_transpose16(rows, at + 16 + 32 * pair + 16 * part, t);
+        const int value = 64 * pair + 16 * part;
+        QUERN_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          out.put_q(value + 4 * i, low_nibbles(t[i]));
+          out.put_q(value + 32 + 4 * i, high_nibbles(t[i]));
+        }
+      }
+    }
+  }
+};
+
+struct UnpackQ5_K {
+  using Format = formats::FormatQ5_K;
+  using Shape = MinShape<32>;
+  static constexpr int kOffsetShift = 0;
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    put_k_head(rows, at, out);
+    for (int part = 0; part < 2; ++part) {
+      NI high[4];
+      n_transpose16(rows, at + 16 + 16 * part, high);
+      unrolled<0, 4>([&](auto pair) {
+        constexpr int kPair = decltype(pair)::value;
+        NI t[4];
+        n_transpose16(rows, at + 48 + 32 * kPair + 16 * part, t);
+        const int value = 64 * kPair + 16 * part;
+        for (int i = 0; i < 4; ++i) {
+          const NI even = n_and(n_shr<2 * kPair>(high[i]), byte_mask(1));
+          const NI odd = n_and(n_shr<2 * kPair + 1>(high[i]), byte_mask(1));
+          out.put_q(value + 4 * i, n_or(low_nibbles(t[i]), n_shl<4>(even)));
+          out.put_q(value + 32 + 4 * i, n_or(high_nibbles(t[i]), n_shl<4>(odd)));
+        }
+      });
+    }
+  }
+};
+
+struct UnpackQ6_K {
+  using Format = formats::FormatQ6_K;
+  using Shape = OffsetShape<16>;
+  static constexpr int kOffsetShift = 5;
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    NI s[4];
+    n_transpose16(rows, at + 192, s);
+    const NF d = n_f16_of_low(n_shr<16>(n_gather4(rows, at + 206)));
+    for (int i = 0; i < 4; ++i) put_signed_scales(s[i], d, 4 * i, out);
+    const NI two = byte_mask(0x30);
+    for (int half = 0; half < 2; ++half) {
+      for (int part = 0; part < 2; ++part) {
+        NI high[4];
+        NI low[4];
+        NI low_next[4];
+        n_transpose16(rows, at + 128 + 32 * half + 16 * part, high);
+        n_transpose16(rows, at + 64 * half + 16 * part, low);
+        n_transpose16(rows, at + 64 * half + 32 + 16 * part, low_next);
+        const int value = 128 * half + 16 * part;
+        QUERN_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int v = value + 4 * i;
+          out.put_q(v, n_or(low_nibbles(low[i]), n_and(n_shl<4>(high[i]), two)));
+          out.put_q(v + 32, n_or(low_nibbles(low_next[i]), n_and(n_shl<2>(high[i]), two)));
+          out.put_q(v + 64, n_or(high_nibbles(low[i]), n_and(high[i], two)));
+          out.put_q(v + 96, n_or(high_nibbles(low_next[i]), n_and(n_shr<2>(high[i]), two)));
+        }
+      }
+    }
+  }
+};
+
+struct UnpackQ2_K {
+  using Format = formats::FormatQ2_K;
+  using Shape = MinShape<16>;
+  static constexpr int kOffsetShift = 0;
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    const NI head = n_gather4(rows, at + 80);
+    const NF d = n_f16_of_low(head);
+    const NF dmin = n_f16_of_low(n_shr<16>(head));
+    NI s[4];
+    n_transpose16(rows, at, s);
+    for (int i = 0; i < 4; ++i) {
+      put_scales(low_nibbles(s[i]), d, 4 * i, out);
+      put_mins(high_nibbles(s[i]), dmin, 4 * i, out);
+    }
+    for (int half = 0; half < 2; ++half) {
+      for (int part = 0; part < 2; ++part) {
+        NI t[4];
+        n_transpose16(rows, at + 16 + 32 * half + 16 * part, t);
+        const int value = 128 * half + 16 * part;
+        const NI two = byte_mask(3);
+        QUERN_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          out.put_q(value + 4 * i, n_and(t[i], two));
+          out.put_q(value + 32 + 4 * i, n_and(n_shr<2>(t[i]), two));
+          out.put_q(value + 64 + 4 * i, n_and(n_shr<4>(t[i]), two));
+          out.put_q(value + 96 + 4 * i, n_and(n_shr<6>(t[i]), two));
+        }
+      }
+    }
+  }
+};
+
+struct UnpackQ3_K {
+  using Format = formats::FormatQ3_K;
+  using Shape = OffsetShape<16>;
+  static constexpr int kOffsetShift = 2;
+
+  // The last 16 bytes of the block: 2 of qs, the 12 of the scales, d.
+  static QUERN_INLINE void put_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    NI t[4];
+    n_transpose16(rows, at + 94, t);
+    const NF d = n_f16_of_low(n_shr<16>(t[3]));
+    const NI low[2] = {n_or(n_shr<16>(t[0]), n_shl<16>(t[1])),
+                       n_or(n_shr<16>(t[1]), n_shl<16>(t[2]))};
+    const NI high = n_or(n_shr<16>(t[2]), n_shl<16>(t[3]));
+    unrolled<0, 4>([&](auto four) {
+      constexpr int kFour = decltype(four)::value;
+      const NI nibbles = n_and(n_shr<4 * (kFour / 2)>(low[kFour % 2]), byte_mask(0x0F));
+      const NI upper = n_shl<4>(n_and(n_shr<2 * kFour>(high), byte_mask(3)));
+      put_biased_scales(n_or(nibbles, upper), d, 4 * kFour, out);
+    });
+  }
+
+  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+    put_head(rows, at, out);
+    for (int part = 0; part < 2; ++part) {
+      NI mask[4];
+      n_transpose16(rows, at + 16 * part, mask);
+      unrolled<0, 2>([&](auto half) {
+        constexpr int kHalf = decltype(half)::value;
+        NI t[4];
+        n_transpose16(rows, at + 32 + 32 * kHalf + 16 * part, t);
+        unrolled<0, 4>([&](auto step) {
+          constexpr int kStep = decltype(step)::value;
+          const int value = 128 * kHalf + 32 * kStep + 16 * part;
+          for (int i = 0; i < 4; ++i) {
+            const NI low = n_and(n_shr<2 * kStep>(t[i]), byte_mask(3));
+            const NI high = n_and(n_shr<4 * kHalf + kStep>(mask[i]), byte_mask(1));
+            out.put_q(value + 4 * i, n_or(low, n_shl<2>(high)));
+          }
+        });
+      });
+    }
+  }
+};
+
+}  // namespace
+}  // namespace quern::cpu

@@ -1,0 +1,179 @@
+// Native vectors of 8 lanes: AVX2, FMA and F16C. With QUERN_DOT_VNNI also AVX-VNNI, which changes
+// the integer dot product only.
+#pragma once
+
+#include <immintrin.h>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define QUERN_INLINE __attribute__((always_inline)) inline
+#define QUERN_UNROLL _Pragma("GCC unroll 32")
+
+namespace quern::cpu {
+namespace {
+
+inline constexpr int kLanes = 8;
+inline constexpr int kFloatTileRows = 2;
+inline constexpr int kFloatTileColumns = 2;
+inline constexpr int kAttentionQueries = 4;
+inline constexpr int kPanelColumns = 4;
+
+using NF = __m256;
+using NI = __m256i;
+using NM = __m256;
+
+QUERN_INLINE NF n_load(const float* p) { return _mm256_loadu_ps(p); }
+QUERN_INLINE void n_store(float* p, NF a) { _mm256_storeu_ps(p, a); }
+QUERN_INLINE NF n_set(float a) { return _mm256_set1_ps(a); }
+QUERN_INLINE NI n_set_int(int32_t a) { return _mm256_set1_epi32(a); }
+QUERN_INLINE NF n_add(NF a, NF b) { return _mm256_add_ps(a, b); }
+QUERN_INLINE NF n_sub(NF a, NF b) { return _mm256_sub_ps(a, b); }
+QUERN_INLINE NF n_mul(NF a, NF b) { return _mm256_mul_ps(a, b); }
+QUERN_INLINE NF n_div(NF a, NF b) { return _mm256_div_ps(a, b); }
+QUERN_INLINE NF n_fma(NF a, NF b, NF c) { return _mm256_fmadd_ps(a, b, c); }
+QUERN_INLINE NF n_fnma(NF a, NF b, NF c) { return _mm256_fnmadd_ps(a, b, c); }
+QUERN_INLINE NF n_max(NF a, NF b) { return _mm256_max_ps(a, b); }
+QUERN_INLINE NF n_min(NF a, NF b) { return _mm256_min_ps(a, b); }
+QUERN_INLINE NM n_less(NF a, NF b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+QUERN_INLINE NF n_select(NM m, NF a, NF b) { return _mm256_blendv_ps(b, a, m); }
+QUERN_INLINE NI n_bits(NF a) { return _mm256_castps_si256(a); }
+QUERN_INLINE NF n_from_bits(NI a) { return _mm256_castsi256_ps(a); }
+QUERN_INLINE NF n_to_float(NI a) { return _mm256_cvtepi32_ps(a); }
+QUERN_INLINE NI n_add_int(NI a, NI b) { return _mm256_add_epi32(a, b); }
+QUERN_INLINE NI n_sub_int(NI a, NI b) { return _mm256_sub_epi32(a, b); }
+QUERN_INLINE NI n_and(NI a, NI b) { return _mm256_and_si256(a, b); }
+QUERN_INLINE NI n_or(NI a, NI b) { return _mm256_or_si256(a, b); }
+QUERN_INLINE NI n_xor(NI a, NI b) { return _mm256_xor_si256(a, b); }
+QUERN_INLINE NI n_max_int(NI a, NI b) { return _mm256_max_epi32(a, b); }
+template <int n>
+QUERN_INLINE NI n_shl(NI a) {
+  return _mm256_slli_epi32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_sar(NI a) {
+  return _mm256_srai_epi32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_shr(NI a) {
+  return _mm256_srli_epi32(a, n);
+}
+QUERN_INLINE NI n_shl_any(NI a, int n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+
+// Lanes l and l + 4, then 2, 1 apart.
+QUERN_INLINE float n_reduce_add(NF a) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+QUERN_INLINE float n_reduce_max(NF a) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+QUERN_INLINE int32_t n_reduce_add_int(NI a) {
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+QUERN_INLINE int32_t n_reduce_max_int(NI a) {
+  const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  const __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+  return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
+QUERN_INLINE NF n_load_f16(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUERN_INLINE NF n_load_bf16(const uint16_t* p) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+// The low halves of the lanes, in order.
+QUERN_INLINE __m128i n_low_halves(NI a) {
+  const __m256i low = _mm256_and_si256(a, _mm256_set1_epi32(0xFFFF));
+  return _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+}
+QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
+  const __m128i words = _mm_and_si128(n_low_halves(a), _mm_set1_epi16(0xFF));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+
+// Integer dot products: lane += the 4 products of its bytes.
+QUERN_INLINE NI n_load_bytes(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
+}
+QUERN_INLINE NI n_broadcast4(const int8_t* p) {
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return _mm256_set1_epi32(bytes);
+}
+#ifdef QUERN_DOT_VNNI
+// Weights 0..255.
+inline constexpr uint8_t kDotFlip = 0x80;
+QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) { return _mm256_dpbusd_avx_epi32(sum, w, a); }
+#else
+// Weights 0..127: two products fit in 16 bits.
+inline constexpr uint8_t kDotFlip = 0;
+QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) {
+  const NI pairs = _mm256_maddubs_epi16(w, a);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+// Weights -128..127 times activations -127..127, as |w| * (a with the sign of w).
+QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
+  return n_dot_unsigned(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+}
+#endif
+
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
+QUERN_INLINE void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+  const auto load = [&](int first) {
+    const auto at = [&](int r) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset));
+    };
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(at(first)), at(first + 4), 1);
+  };
+  const __m256i a = load(0);
+  const __m256i b = load(1);
+  const __m256i c = load(2);
+  const __m256i d = load(3);
+  const __m256i ab_low = _mm256_unpacklo_epi32(a, b);
+  const __m256i ab_high = _mm256_unpackhi_epi32(a, b);
+  const __m256i cd_low = _mm256_unpacklo_epi32(c, d);
+  const __m256i cd_high = _mm256_unpackhi_epi32(c, d);
+  out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
+  out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
+  out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
+  out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+// Lane r: the 4 bytes at rows[r] + offset.
+QUERN_INLINE NI n_gather4(const std::byte* const* rows, int64_t offset) {
+  const auto at = [&](int r) {
+    int32_t bytes;
+    std::memcpy(&bytes, rows[r] + offset, sizeof(bytes));
+    return bytes;
+  };
+  return _mm256_set_epi32(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0));
+}
+
+// The f16 in the low half of each lane.
+QUERN_INLINE NF n_f16_of_low(NI a) { return _mm256_cvtph_ps(n_low_halves(a)); }
+// table[byte] for bytes 0..15.
+QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
+  const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), bytes);
+}
+
+}  // namespace
+}  // namespace quern::cpu

@@ -1,0 +1,168 @@
+// Native vectors of 16 lanes: AVX-512 F, BW, DQ, VL. With QUERN_DOT_VNNI also AVX-512 VNNI, which
+// changes the integer dot product only.
+#pragma once
+
+#include <immintrin.h>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define QUERN_INLINE __attribute__((always_inline)) inline
+#define QUERN_UNROLL _Pragma("GCC unroll 32")
+
+namespace quern::cpu {
+namespace {
+
+inline constexpr int kLanes = 16;
+inline constexpr int kFloatTileRows = 4;
+inline constexpr int kFloatTileColumns = 4;
+inline constexpr int kAttentionQueries = 8;
+inline constexpr int kPanelColumns = 8;
+
+using NF = __m512;
+using NI = __m512i;
+using NM = __mmask16;
+
+QUERN_INLINE NF n_load(const float* p) { return _mm512_loadu_ps(p); }
+QUERN_INLINE void n_store(float* p, NF a) { _mm512_storeu_ps(p, a); }
+QUERN_INLINE NF n_set(float a) { return _mm512_set1_ps(a); }
+QUERN_INLINE NI n_set_int(int32_t a) { return _mm512_set1_epi32(a); }
+QUERN_INLINE NF n_add(NF a, NF b) { return _mm512_add_ps(a, b); }
+QUERN_INLINE NF n_sub(NF a, NF b) { return _mm512_sub_ps(a, b); }
+QUERN_INLINE NF n_mul(NF a, NF b) { return _mm512_mul_ps(a, b); }
+QUERN_INLINE NF n_div(NF a, NF b) { return _mm512_div_ps(a, b); }
+QUERN_INLINE NF n_fma(NF a, NF b, NF c) { return _mm512_fmadd_ps(a, b, c); }
+QUERN_INLINE NF n_fnma(NF a, NF b, NF c) { return _mm512_fnmadd_ps(a, b, c); }
+QUERN_INLINE NF n_max(NF a, NF b) { return _mm512_max_ps(a, b); }
+QUERN_INLINE NF n_min(NF a, NF b) { return _mm512_min_ps(a, b); }
+QUERN_INLINE NM n_less(NF a, NF b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+QUERN_INLINE NF n_select(NM m, NF a, NF b) { return _mm512_mask_mov_ps(b, m, a); }
+QUERN_INLINE NI n_bits(NF a) { return _mm512_castps_si512(a); }
+QUERN_INLINE NF n_from_bits(NI a) { return _mm512_castsi512_ps(a); }
+QUERN_INLINE NF n_to_float(NI a) { return _mm512_cvtepi32_ps(a); }
+QUERN_INLINE NI n_add_int(NI a, NI b) { return _mm512_add_epi32(a, b); }
+QUERN_INLINE NI n_sub_int(NI a, NI b) { return _mm512_sub_epi32(a, b); }
+QUERN_INLINE NI n_and(NI a, NI b) { return _mm512_and_si512(a, b); }
+QUERN_INLINE NI n_or(NI a, NI b) { return _mm512_or_si512(a, b); }
+QUERN_INLINE NI n_max_int(NI a, NI b) { return _mm512_max_epi32(a, b); }
+template <int n>
+QUERN_INLINE NI n_shl(NI a) {
+  return _mm512_slli_epi32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_sar(NI a) {
+  return _mm512_srai_epi32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_shr(NI a) {
+  return _mm512_srli_epi32(a, n);
+}
+QUERN_INLINE NI n_shl_any(NI a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+
+// Lanes l and l + 8, then 4, 2, 1 apart.
+QUERN_INLINE float n_reduce_add(NF a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+QUERN_INLINE float n_reduce_max(NF a) { return _mm512_reduce_max_ps(a); }
+QUERN_INLINE int32_t n_reduce_add_int(NI a) { return _mm512_reduce_add_epi32(a); }
+QUERN_INLINE int32_t n_reduce_max_int(NI a) { return _mm512_reduce_max_epi32(a); }
+
+QUERN_INLINE NF n_load_f16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+QUERN_INLINE NF n_load_bf16(const uint16_t* p) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+}
+
+// Integer dot products: lane += the 4 products of its bytes.
+QUERN_INLINE NI n_load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) { _mm512_storeu_si512(p, a); }
+QUERN_INLINE NI n_broadcast4(const int8_t* p) {
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return _mm512_set1_epi32(bytes);
+}
+#ifdef QUERN_DOT_VNNI
+// Weights 0..255.
+inline constexpr uint8_t kDotFlip = 0x80;
+QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return _mm512_dpbusd_epi32(sum, w, a); }
+QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) { return _mm512_dpbusd_epi32(sum, w, a); }
+#else
+// Weights 0..127: two products fit in 16 bits.
+inline constexpr uint8_t kDotFlip = 0;
+QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) {
+  const NI pairs = _mm512_maddubs_epi16(w, a);
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+// Weights -128..127 times activations -127..127, as |w| * (a with the sign of w).
+QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
+  const __mmask64 negative = _mm512_movepi8_mask(w);
+  const NI signed_a = _mm512_mask_sub_epi8(a, negative, _mm512_setzero_si512(), a);
+  return n_dot_unsigned(sum, _mm512_abs_epi8(w), signed_a);
+}
+#endif
+
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
+QUERN_INLINE void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+  const auto load = [&](int first) {
+    const auto at = [&](int r) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset));
+    };
+    __m512i v = _mm512_castsi128_si512(at(first));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00F0, at(first + 4));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0F00, at(first + 8));
+    return _mm512_mask_broadcast_i32x4(v, 0xF000, at(first + 12));
+  };
+  const __m512i a = load(0);
+  const __m512i b = load(1);
+  const __m512i c = load(2);
+  const __m512i d = load(3);
+  const __m512i ab_low = _mm512_unpacklo_epi32(a, b);
+  const __m512i ab_high = _mm512_unpackhi_epi32(a, b);
+  const __m512i cd_low = _mm512_unpacklo_epi32(c, d);
+  const __m512i cd_high = _mm512_unpackhi_epi32(c, d);
+  out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
+  out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+  out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+  out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+// Lane r: the 4 bytes at rows[r] + offset.
+QUERN_INLINE NI n_gather4(const std::byte* const* rows, int64_t offset) {
+  const auto at = [&](int r) {
+    int32_t bytes;
+    std::memcpy(&bytes, rows[r] + offset, sizeof(bytes));
+    return bytes;
+  };
+  __m512i v = _mm512_set1_epi32(at(0));
+  QUERN_UNROLL
+  for (int r = 1; r < kLanes; ++r) {
+    v = _mm512_mask_set1_epi32(v, static_cast<__mmask16>(1U << r), at(r));
+  }
+  return v;
+}
+
+// The f16 in the low half of each lane.
+QUERN_INLINE NF n_f16_of_low(NI a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
+// table[byte] for bytes 0..15.
+QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
+  const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(t), bytes);
+}
+QUERN_INLINE NI n_xor(NI a, NI b) { return _mm512_xor_si512(a, b); }
+
+}  // namespace
+}  // namespace quern::cpu
