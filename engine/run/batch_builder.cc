@@ -1,0 +1,30 @@
+// Flattens a plan into the arrays of one step.
+#include "engine/run/batch_builder.h"
+
+#include "config/base/check.h"
+
+namespace quern::engine {
+
+ops::StepInputs BatchBuilder::build(const StepPlan& plan, std::span<const BatchSource> sources) {
+  CHECK(sources.size() == plan.sequences.size());
+  tokens_.clear();
+  slices_.clear();
+  outputs_.clear();
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const PlannedSequence& planned = plan.sequences[i];
+    const auto first = static_cast<size_t>(planned.first_position);
+    const auto count = static_cast<size_t>(planned.n_tokens);
+    CHECK(first + count <= sources[i].tokens.size());
+    const auto first_token = static_cast<int32_t>(tokens_.size());
+    const auto part = sources[i].tokens.subspan(first, count);
+    tokens_.insert(tokens_.end(), part.begin(), part.end());
+    slices_.push_back({first_token, planned.n_tokens, static_cast<int32_t>(planned.first_position),
+                       sources[i].pages});
+    for (int32_t k = planned.n_outputs; k > 0; --k) {
+      outputs_.push_back(first_token + planned.n_tokens - k);
+    }
+  }
+  return {tokens_, slices_, outputs_};
+}
+
+}  // namespace quern::engine

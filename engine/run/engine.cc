@@ -1,0 +1,103 @@
+// The public Engine: sizes memory, binds model and loop.
+#include "engine/run/engine.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "config/hardware/cpu_probe.h"
+#include "engine/run/engine_loop.h"
+#include "engine/run/memory_plan.h"
+#include "engine/run/model_runner.h"
+#include "models/gguf/reader.h"
+
+namespace quern::engine {
+namespace {
+
+// Rows of logits per step beyond one per sequence: how fast log-probabilities of prompts are made,
+// against vocabulary * 4 bytes each.
+constexpr int32_t kSpareOutputs = 16;
+
+class ModelEngine final : public Engine {
+ public:
+  ModelEngine(std::shared_ptr<const loader::Model> model, const KvPlan& plan,
+              std::unique_ptr<EngineLoop> loop)
+      : model_(std::move(model)), plan_(plan), loop_(std::move(loop)) {}
+
+  Result<std::unique_ptr<Stream>> submit(Request request) override {
+    return loop_->submit(std::move(request));
+  }
+  EngineStats stats() const override { return loop_->stats(); }
+  const loader::Model& model() const override { return *model_; }
+  int64_t context_tokens() const override { return plan_.context_tokens; }
+  uint64_t kv_bytes() const override { return plan_.bytes; }
+  void drain(std::chrono::steady_clock::time_point deadline) override { loop_->drain(deadline); }
+
+ private:
+  std::shared_ptr<const loader::Model> model_;
+  KvPlan plan_;
+  std::unique_ptr<EngineLoop> loop_;  // last: its thread ends before the model goes
+};
+
+Status check_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return ok_status();
+  return Error(ErrorKind::kInvalidInput, std::string(name) + " is " + std::to_string(value) +
+                                             "; it must be from " + std::to_string(low) + " to " +
+                                             std::to_string(high));
+}
+
+Status check_options(const EngineOptions& options) {
+  QUERN_RETURN_IF_ERROR(check_range("context_tokens", options.context_tokens, 0, int64_t{1} << 30));
+  QUERN_RETURN_IF_ERROR(check_range("max_sequences", options.max_sequences, 1, 1024));
+  QUERN_RETURN_IF_ERROR(check_range("max_queued", options.max_queued, 0, 1 << 20));
+  return check_range("max_step_tokens", options.max_step_tokens, 1, 1 << 16);
+}
+
+// Leaves room for the model's own pages, which the page cache must keep for speed, and a tenth of
+// the rest for everything else.
+uint64_t memory_for_cache(const loader::Model& model) {
+  const uint64_t available = hardware::probe_memory().available_bytes;
+  const uint64_t weights = std::min(available, model.facts().file_bytes);
+  return (available - weights) / 10 * 9;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Model> model,
+                                               backend::Backend& backend,
+                                               const EngineOptions& options) {
+  QUERN_RETURN_IF_ERROR(check_options(options));
+  LoopOptions loop;
+  // Every running sequence gets a token in each step, so no more run than a step has tokens.
+  loop.budget.max_running = std::min(options.max_sequences, options.max_step_tokens);
+
+  KvDemand demand;
+  demand.context_option = options.context_tokens;
+  demand.context_trained = std::max<int64_t>(1, model->facts().context_length);
+  demand.max_sequences = loop.budget.max_running;
+  demand.kv_bytes_option = options.kv_bytes;
+  demand.available_bytes = memory_for_cache(*model);
+  demand.bytes_per_page = graph::KvStorage::bytes_per_page(*model->weights(), options.kv_format);
+  demand.page_tokens = graph::kPageTokens;
+  QUERN_ASSIGN_OR_RETURN(const KvPlan plan, plan_kv(demand));
+
+  loop.budget.max_step_tokens = options.max_step_tokens;
+  loop.budget.max_step_outputs = loop.budget.max_running + kSpareOutputs;
+  loop.budget.n_pages = plan.n_pages;
+  loop.budget.page_tokens = graph::kPageTokens;
+  loop.limits.n_vocab = model->facts().n_vocab;
+  loop.limits.context_tokens = plan.context_tokens;
+  loop.max_queued = options.max_queued;
+
+  const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
+                          loop.budget.max_step_outputs};
+  QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
+                         ModelRunner::create(model, backend, shape));
+  const tokenizer::Tokenizer& tokenizer = model->tokenizer();
+  QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
+                         EngineLoop::start(std::move(runner), tokenizer, loop));
+  return std::unique_ptr<Engine>(
+      std::make_unique<ModelEngine>(std::move(model), plan, std::move(started)));
+}
+
+}  // namespace quern::engine

@@ -1,0 +1,94 @@
+// The engine without its thread: sequences, scheduler, sampler and one step after the other.
+//
+// One thread only. Every accepted request ends with exactly one kFinished or kFailed event.
+// Invariant between steps: live_ and the scheduler hold the same sequences.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/run/batch_builder.h"
+#include "engine/run/event_queue.h"
+#include "engine/run/step_runner.h"
+#include "engine/sample/sampler.h"
+#include "engine/scheduler/scheduler.h"
+#include "engine/sequence/sequence.h"
+
+namespace quern::engine {
+
+// A checked request on its way to the engine thread.
+struct Submission {
+  std::unique_ptr<Sequence> sequence;
+  std::shared_ptr<EventQueue> events;
+};
+
+struct CoreCounters {
+  uint64_t finished = 0;
+  uint64_t failed = 0;
+  uint64_t cancelled = 0;
+  uint64_t prompt_tokens = 0;      // computed, recomputation not counted
+  uint64_t completion_tokens = 0;  // drawn
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+};
+
+class EngineCore {
+ public:
+  // `runner` must outlive the core.
+  EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab);
+
+  // Takes a request in; memory running out ends it with an event, as everywhere.
+  void accept(Submission submission);
+  // Ends what was cancelled, then plans and runs one step. Does nothing when idle.
+  void step();
+  // Ends everything with this error.
+  void fail_all(const Error& error);
+
+  bool idle() const { return live_.empty(); }
+  const Scheduler& scheduler() const { return scheduler_; }
+  const CoreCounters& counters() const { return counters_; }
+  // Set once the model is gone; every later request is to be refused with it.
+  const std::optional<Error>& broken() const { return broken_; }
+
+ private:
+  struct Live {
+    std::unique_ptr<Sequence> sequence;
+    std::shared_ptr<EventQueue> events;
+    Event prompt_piece;  // collects prompt log-probabilities
+  };
+  using LiveMap = std::map<SequenceId, Live>;
+
+  void enqueue(SequenceId id, Submission submission);
+  void sweep_cancelled();
+  void run_step();
+  Status run_model();
+  void consume_rows(const PlannedSequence& planned, std::span<float> rows);
+  Status take_prompt_logprob(Live& live, std::span<const float> row, int64_t position);
+  void draw(LiveMap::iterator it, std::span<float> row);
+  // Gives the piece to the reader; false when the sequence ended because the reader is too slow.
+  bool deliver(LiveMap::iterator it, Event piece);
+  void finish(LiveMap::iterator it, FinishReason reason);
+  void fail(LiveMap::iterator it, const Error& error);
+  void fail_step(const Error& error);
+
+  StepRunner* runner_;
+  int64_t n_vocab_;
+  Scheduler scheduler_;
+  Sampler sampler_;
+  BatchBuilder builder_;
+  std::vector<BatchSource> sources_;
+  std::vector<float> logits_;  // [max_step_outputs, n_vocab]
+  LiveMap live_;
+  StepPlan plan_;  // of the step that is running
+  CoreCounters counters_;
+  std::optional<Error> broken_;
+  SequenceId last_id_ = 0;
+};
+
+}  // namespace quern::engine

@@ -1,0 +1,75 @@
+// The engine's thread and its inbox. Knows requests and a StepRunner, but no model file: the public
+// Engine adds that.
+//
+// Locking: mutex_ guards inbox_, stats_ and the shutdown flags; core_ belongs to the thread. The
+// thread sleeps on a condition variable while there is nothing to do.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "config/base/result.h"
+#include "engine/run/admission.h"
+#include "engine/run/engine_core.h"
+#include "engine/types/stream.h"
+#include "models/tokenizer/tokenizer.h"
+
+namespace quern::engine {
+
+struct LoopOptions {
+  Budget budget;
+  AdmissionLimits limits;
+  int32_t max_queued = 512;
+  // Text that may wait for one slow reader.
+  size_t max_pending_bytes = size_t{4} << 20;
+};
+
+class EngineLoop {
+ public:
+  // Starts the thread. `tokenizer` must outlive the loop.
+  static Result<std::unique_ptr<EngineLoop>> start(std::unique_ptr<StepRunner> runner,
+                                                   const tokenizer::Tokenizer& tokenizer,
+                                                   const LoopOptions& options);
+  // Fails what is left and joins the thread.
+  ~EngineLoop();
+  EngineLoop(const EngineLoop&) = delete;
+  EngineLoop& operator=(const EngineLoop&) = delete;
+
+  // As in Engine. Thread-safe.
+  Result<std::unique_ptr<Stream>> submit(Request request);
+  EngineStats stats() const;
+  void drain(std::chrono::steady_clock::time_point deadline);
+
+ private:
+  EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
+             const LoopOptions& options);
+  void run();
+  // One turn of the thread; false when it is to end.
+  bool turn();
+  void publish_stats();
+
+  const LoopOptions options_;
+  const tokenizer::Tokenizer* tokenizer_;
+  std::unique_ptr<StepRunner> runner_;
+  EngineCore core_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;   // the thread waits here for work
+  std::condition_variable empty_;  // drain() waits here for the last request to end
+  std::vector<Submission> inbox_;
+  EngineStats stats_;
+  std::optional<Error> refusal_;  // why nothing is accepted any more
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
+  bool core_idle_ = true;
+  bool stop_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace quern::engine

@@ -1,0 +1,23 @@
+// The seam between the engine's bookkeeping and whatever computes a step: the model, or a fake in
+// tests.
+#pragma once
+
+#include <span>
+
+#include "config/base/result.h"
+#include "kernels/ops/ops.h"
+
+namespace quern::engine {
+
+class StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+
+  // As graph::ForwardPass::run. logits: [inputs.outputs.size(), n_vocab]. An error fails the
+  // sequences of this step only.
+  virtual Status run(const ops::StepInputs& inputs, std::span<float> logits) = 0;
+  // An error once nothing that run() returned can be trusted any more: the model is gone. Sticky.
+  virtual Status check_model() const = 0;
+};
+
+}  // namespace quern::engine
