@@ -1,0 +1,275 @@
+// The engine on the demo model's real weights: the published story, and answers that do not depend
+// on batch, chunking, memory or neighbours.
+#include "engine/run/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "config/hardware/profile.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "models/loader/embedded_model.h"
+
+namespace quern::engine {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Answer {
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<TokenLogprob> logprobs;
+  std::vector<TokenLogprob> prompt_logprobs;
+  Event end;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
+    profile_ = hardware::probe_hardware();
+    auto backend = cpu::create_cpu_backend({.profile = profile_, .threads = 2});
+    ASSERT_TRUE(backend.ok()) << backend.error().message();
+    backend_ = std::move(*backend);
+    auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+    ASSERT_TRUE(file.ok()) << file.error().message();
+    auto model = loader::Model::load(*file, *backend_);
+    ASSERT_TRUE(model.ok()) << model.error().message();
+    model_ = *model;
+    start({});
+  }
+
+  void start(const EngineOptions& options) {
+    engine_.reset();
+    auto engine = Engine::create(model_, *backend_, options);
+    ASSERT_TRUE(engine.ok()) << engine.error().message();
+    engine_ = std::move(*engine);
+  }
+
+  std::vector<TokenId> prompt(const std::string& text) const {
+    std::vector<TokenId> tokens = {*model_->tokenizer().special().bos};
+    const auto encoded = model_->tokenizer().encode(text, tokenizer::SpecialParsing::kText);
+    tokens.insert(tokens.end(), encoded->begin(), encoded->end());
+    return tokens;
+  }
+
+  Request greedy(int64_t max_tokens) const {
+    Request r;
+    r.prompt = {*model_->tokenizer().special().bos};
+    r.sampling.temperature = 0;
+    r.max_tokens = max_tokens;
+    return r;
+  }
+
+  Request seeded(uint64_t seed) const {
+    Request r;
+    const char* const beginnings[] = {"", "One day, a little", "Tim and Sue went to the park. They",
+                                      "The big dog was very sad because he could not find his red "
+                                      "ball. He looked in the house, in the garden and"};
+    r.prompt = prompt(beginnings[seed % 4]);
+    r.sampling.temperature = 0.9F;
+    r.sampling.top_p = seed % 2 == 0 ? 0.95F : 1.0F;
+    r.sampling.top_k = seed % 3 == 0 ? 40 : 0;
+    r.sampling.repetition_penalty = seed % 5 == 0 ? 1.1F : 1.0F;
+    r.sampling.seed = seed;
+    r.max_tokens = 40 + static_cast<int64_t>(seed) * 3;
+    return r;
+  }
+
+  std::unique_ptr<Stream> submit(Request request) {
+    auto stream = engine_->submit(std::move(request));
+    EXPECT_TRUE(stream.ok()) << stream.error().message();
+    return stream.ok() ? std::move(*stream) : nullptr;
+  }
+
+  static Answer collect(Stream& stream) {
+    Answer answer;
+    while (true) {
+      auto event = stream.next(milliseconds(60000));
+      if (!event) {
+        ADD_FAILURE() << "no event came";
+        return answer;
+      }
+      if (event->kind != Event::Kind::kText) {
+        answer.end = std::move(*event);
+        EXPECT_FALSE(answer.end.error.has_value()) << answer.end.error->message();
+        EXPECT_FALSE(stream.next(milliseconds(0)).has_value());
+        return answer;
+      }
+      answer.text += event->text;
+      const auto append = [](auto& to, auto& from) {
+        to.insert(to.end(), from.begin(), from.end());
+      };
+      append(answer.tokens, event->tokens);
+      append(answer.logprobs, event->logprobs);
+      append(answer.prompt_logprobs, event->prompt_logprobs);
+    }
+  }
+
+  Answer ask(Request request) { return collect(*submit(std::move(request))); }
+
+  bool all_pages_free() {
+    for (int i = 0; i < 5000; ++i) {
+      if (engine_->stats().kv_pages_used == 0) return true;
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return false;
+  }
+
+  static std::string published_story() {
+    std::ifstream file(std::string(QUERN_SOURCE_DIR) + "/tests/golden/demo/expected_greedy.txt");
+    std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  }
+
+  hardware::HardwareProfile profile_;
+  std::unique_ptr<backend::Backend> backend_;
+  std::shared_ptr<const loader::Model> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineTest, WritesThePublishedStoryAloneAndEightAtOnce) {
+  const std::string expected = published_story();
+  ASSERT_GT(expected.size(), 200U);
+  EXPECT_EQ(ask(greedy(256)).text, expected);
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int i = 0; i < 8; ++i) streams.push_back(submit(greedy(256)));
+  for (const auto& stream : streams) EXPECT_EQ(collect(*stream).text, expected);
+}
+
+TEST_F(EngineTest, SeededAnswersDoNotDependOnCompanyChunksOrMemory) {
+  std::vector<Answer> alone;
+  for (uint64_t seed = 0; seed < 8; ++seed) alone.push_back(ask(seeded(seed)));
+  EXPECT_NE(alone[0].text, alone[4].text);
+
+  std::vector<EngineOptions> variants(5);
+  variants[1].max_step_tokens = 1;
+  variants[2].max_step_tokens = 7;
+  variants[3].max_step_tokens = 128;
+  variants[3].max_sequences = 3;
+  // Fifteen pages of 32 tokens for eight sequences that want three or four each.
+  variants[4].context_tokens = 320;
+  variants[4].kv_bytes =
+      15 * graph::KvStorage::bytes_per_page(*model_->weights(), variants[4].kv_format);
+  for (size_t v = 0; v < variants.size(); ++v) {
+    SCOPED_TRACE("variant " + std::to_string(v));
+    start(variants[v]);
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (uint64_t seed = 0; seed < 8; ++seed) streams.push_back(submit(seeded(seed)));
+    for (uint64_t seed = 0; seed < 8; ++seed) {
+      const Answer answer = collect(*streams[seed]);
+      EXPECT_EQ(answer.text, alone[seed].text) << "seed " << seed;
+      EXPECT_EQ(answer.tokens, alone[seed].tokens) << "seed " << seed;
+    }
+    EXPECT_TRUE(all_pages_free());
+    if (v == 4) {
+      EXPECT_GT(engine_->stats().preemptions, 0U);
+    }
+  }
+}
+
+TEST_F(EngineTest, CancelAndDisconnectFreePages) {
+  Request endless = greedy(-1);
+  endless.sampling.ignore_end_of_generation = true;
+  auto cancelled = submit(endless);
+  auto dropped = submit(endless);
+  ASSERT_TRUE(cancelled->next(milliseconds(20000)).has_value());
+  cancelled->cancel();
+  dropped.reset();
+  const Answer answer = collect(*cancelled);
+  EXPECT_EQ(answer.end.reason, FinishReason::kCancelled);
+  EXPECT_TRUE(all_pages_free());
+}
+
+TEST_F(EngineTest, ContextOverflowNamesBothCounts) {
+  Request r = greedy(10);
+  r.prompt.assign(512, r.prompt[0]);
+  const auto refused = engine_->submit(r);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind(), ErrorKind::kContextOverflow);
+  EXPECT_NE(refused.error().message().find("512 tokens, the context holds 512"), std::string::npos);
+  r.prompt.resize(511);
+  r.sampling.ignore_end_of_generation = true;
+  const Answer last = ask(r);
+  EXPECT_EQ(last.end.usage.completion_tokens, 1);
+  EXPECT_EQ(last.end.reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, MaxTokensAndUsageAreExact) {
+  const Answer answer = ask(greedy(7));
+  EXPECT_EQ(answer.tokens.size(), 7U);
+  EXPECT_EQ(answer.end.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.end.usage.prompt_tokens, 1);
+  EXPECT_EQ(answer.end.usage.completion_tokens, 7);
+  EXPECT_GE(answer.end.timings.total_ns, answer.end.timings.decode_ns);
+}
+
+TEST_F(EngineTest, StopStringAcrossTokens) {
+  const std::string story = published_story();
+  Request r = greedy(256);
+  r.stop = {story.substr(60, 25)};
+  const Answer answer = ask(r);
+  EXPECT_EQ(answer.text, story.substr(0, story.find(r.stop[0])));
+  EXPECT_EQ(answer.end.reason, FinishReason::kStop);
+  EXPECT_EQ(answer.end.matched_stop, r.stop[0]);
+}
+
+TEST_F(EngineTest, LogprobsAreADistributionAndPromptsScoreAsTheyWereDrawn) {
+  Request r = greedy(20);
+  r.top_logprobs = 5;
+  const Answer drawn = ask(r);
+  ASSERT_EQ(drawn.logprobs.size(), drawn.tokens.size());
+  for (size_t i = 0; i < drawn.logprobs.size(); ++i) {
+    const TokenLogprob& one = drawn.logprobs[i];
+    EXPECT_EQ(one.token, drawn.tokens[i]);
+    ASSERT_EQ(one.top.size(), 5U);
+    EXPECT_EQ(one.top[0].first, one.token);  // greedy
+    EXPECT_EQ(one.top[0].second, one.logprob);
+    double sum = 0;
+    for (size_t k = 0; k < 5; ++k) {
+      sum += std::exp(one.top[k].second);
+      if (k > 0) {
+        EXPECT_LE(one.top[k].second, one.top[k - 1].second);
+      }
+    }
+    EXPECT_LE(sum, 1.00001);
+  }
+  // The same tokens as a prompt get the same numbers, bit for bit, in chunks of any size.
+  Request echo = greedy(0);
+  echo.prompt.insert(echo.prompt.end(), drawn.tokens.begin(), drawn.tokens.end());
+  echo.prompt_logprobs = true;
+  for (const int32_t chunk : {3, 256}) {
+    EngineOptions options;
+    options.max_step_tokens = chunk;
+    start(options);
+    const Answer scored = ask(echo);
+    ASSERT_EQ(scored.prompt_logprobs.size(), drawn.tokens.size());
+    for (size_t i = 0; i < drawn.tokens.size(); ++i) {
+      EXPECT_EQ(scored.prompt_logprobs[i].logprob, drawn.logprobs[i].logprob) << i;
+    }
+  }
+}
+
+TEST_F(EngineTest, OptionsOutOfRangeAreRefused) {
+  const auto error_of = [&](const EngineOptions& options) {
+    const auto engine = Engine::create(model_, *backend_, options);
+    return engine.ok() ? std::string("accepted") : engine.error().message();
+  };
+  EngineOptions options;
+  options.max_sequences = 0;
+  EXPECT_NE(error_of(options).find("max_sequences is 0"), std::string::npos);
+  options = {};
+  options.context_tokens = 513;
+  EXPECT_NE(error_of(options).find("trained for 512"), std::string::npos);
+  options = {};
+  options.context_tokens = 512;
+  options.kv_bytes = 1;
+  EXPECT_NE(error_of(options).find("bytes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quern::engine

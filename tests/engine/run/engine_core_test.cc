@@ -1,0 +1,310 @@
+// The engine without its thread, on the hash model: answers never depend on batch, chunks or
+// preemption; failures end exactly the sequences they concern.
+#include "engine/run/engine_core.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <new>
+#include <random>
+
+#include "tests/engine/fakes/fake_runner.h"
+#include "tests/engine/vocabulary/letter_vocabulary.h"
+
+namespace quern::engine {
+namespace {
+
+struct Answer {
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<TokenLogprob> prompt_logprobs;
+  int n_ends = 0;
+  Event end;
+};
+
+struct Shape {
+  int32_t max_running = 8;
+  int32_t max_step_tokens = 16;
+  int32_t spare_outputs = 2;
+  int32_t n_pages = 200;
+};
+
+class EngineCoreTest : public testing::Test {
+ protected:
+  static constexpr int64_t kContext = 120;
+  static constexpr int32_t kPageTokens = 8;
+
+  void start(const Shape& setup) {
+    runner_ = std::make_unique<FakeRunner>(letter_vocabulary_size(), setup.n_pages, kPageTokens);
+    const Budget budget{setup.max_running, setup.max_step_tokens,
+                        setup.max_running + setup.spare_outputs, setup.n_pages, kPageTokens};
+    core_ = std::make_unique<EngineCore>(*runner_, budget, letter_vocabulary_size());
+  }
+
+  std::shared_ptr<EventQueue> submit(Request request, size_t max_bytes = 1 << 20) {
+    auto events = std::make_shared<EventQueue>(max_bytes);
+    core_->accept({std::make_unique<Sequence>(std::move(request), *tokenizer_, kContext,
+                                              std::chrono::steady_clock::now()),
+                   events});
+    return events;
+  }
+
+  void run_all() {
+    for (int i = 0; i < 10000 && !core_->idle(); ++i) {
+      core_->step();
+      ASSERT_EQ(core_->scheduler().check_integrity(), std::nullopt);
+    }
+    ASSERT_TRUE(core_->idle());
+    ASSERT_TRUE(core_->scheduler().idle());
+    ASSERT_EQ(core_->scheduler().n_pages_used(), 0);
+  }
+
+  static Answer collect(EventQueue& events) {
+    Answer answer;
+    while (auto event = events.next(std::chrono::milliseconds(0))) {
+      if (event->kind != Event::Kind::kText) {
+        ++answer.n_ends;
+        answer.end = std::move(*event);
+        continue;
+      }
+      answer.text += event->text;
+      answer.tokens.insert(answer.tokens.end(), event->tokens.begin(), event->tokens.end());
+      for (TokenLogprob& one : event->prompt_logprobs) {
+        answer.prompt_logprobs.push_back(std::move(one));
+      }
+    }
+    return answer;
+  }
+
+  static Request request(uint32_t seed) {
+    std::mt19937 random(seed);
+    Request r;
+    r.prompt = {kBos};
+    for (auto n = random() % 40; n > 0; --n) {
+      r.prompt.push_back(kFirstByte + static_cast<TokenId>(random() % 256));
+    }
+    r.max_tokens = 1 + static_cast<int64_t>(random() % 40);
+    r.sampling.seed = seed;
+    r.sampling.temperature = seed % 3 == 0 ? 0.0F : 1.0F;
+    r.sampling.repetition_penalty = seed % 2 == 0 ? 1.3F : 1.0F;
+    r.prompt_logprobs = seed % 5 == 0;
+    if (r.prompt_logprobs) r.top_logprobs = 2;
+    return r;
+  }
+
+  Answer alone(uint32_t seed) {
+    start({});
+    const auto events = submit(request(seed));
+    run_all();
+    return collect(*events);
+  }
+
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer_ = letter_tokenizer();
+  std::unique_ptr<FakeRunner> runner_;
+  std::unique_ptr<EngineCore> core_;
+};
+
+TEST_F(EngineCoreTest, GreedyFollowsTheModel) {
+  start({});
+  Request r;
+  r.prompt = {kBos};
+  r.max_tokens = 10;
+  r.sampling.temperature = 0;
+  r.sampling.ignore_end_of_generation = true;
+  const auto events = submit(r);
+  run_all();
+  std::vector<TokenId> expected = {kBos};
+  for (int i = 0; i < 10; ++i) {
+    const auto logits = FakeRunner::logits_after(expected, letter_vocabulary_size());
+    expected.push_back(
+        static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  }
+  const Answer answer = collect(*events);
+  EXPECT_EQ(answer.tokens, std::vector<TokenId>(expected.begin() + 1, expected.end()));
+  EXPECT_EQ(answer.n_ends, 1);
+  EXPECT_EQ(answer.end.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.end.usage.prompt_tokens, 1);
+  EXPECT_EQ(answer.end.usage.completion_tokens, 10);
+}
+
+TEST_F(EngineCoreTest, AnswersAreTheSameInAnyCompany) {
+  constexpr uint32_t kRequests = 24;
+  std::vector<Answer> expected;
+  for (uint32_t seed = 0; seed < kRequests; ++seed) expected.push_back(alone(seed));
+  const Shape setups[] = {{8, 8, 0, 200}, {8, 64, 16, 200}, {1, 1, 0, 200},
+                          {3, 7, 1, 200}, {8, 16, 2, 15},   {24, 24, 2, 16}};
+  uint64_t preemptions = 0;
+  for (const Shape& setup : setups) {
+    start(setup);
+    std::vector<std::shared_ptr<EventQueue>> streams;
+    for (uint32_t seed = 0; seed < kRequests; ++seed) {
+      streams.push_back(submit(request(seed)));
+      if (seed % 3 == 0) core_->step();
+    }
+    run_all();
+    preemptions += core_->counters().preemptions;
+    for (uint32_t seed = 0; seed < kRequests; ++seed) {
+      const Answer answer = collect(*streams[seed]);
+      EXPECT_EQ(answer.text, expected[seed].text) << seed;
+      EXPECT_EQ(answer.tokens, expected[seed].tokens) << seed;
+      EXPECT_EQ(answer.n_ends, 1) << seed;
+      EXPECT_EQ(answer.end.reason, expected[seed].end.reason) << seed;
+      EXPECT_EQ(answer.end.usage.completion_tokens, expected[seed].end.usage.completion_tokens);
+      ASSERT_EQ(answer.prompt_logprobs.size(), expected[seed].prompt_logprobs.size());
+      for (size_t i = 0; i < answer.prompt_logprobs.size(); ++i) {
+        EXPECT_EQ(answer.prompt_logprobs[i].logprob, expected[seed].prompt_logprobs[i].logprob);
+        EXPECT_EQ(answer.prompt_logprobs[i].token, request(seed).prompt[i + 1]);
+      }
+    }
+  }
+  EXPECT_GT(preemptions, 5U);
+}
+
+TEST_F(EngineCoreTest, NonFiniteLogitsEndThatSequenceOnly) {
+  const Answer expected = alone(1);
+  start({});
+  runner_->after_row = [](std::span<const int32_t> tokens, std::span<float> row) {
+    if (tokens[1] == kEos) row[7] = std::numeric_limits<float>::quiet_NaN();
+  };
+  Request poisoned = request(1);
+  poisoned.prompt = {kBos, kEos, kBos};
+  const auto good = submit(request(1));
+  const auto bad = submit(poisoned);
+  run_all();
+  EXPECT_EQ(collect(*good).text, expected.text);
+  const Answer failed = collect(*bad);
+  EXPECT_EQ(failed.n_ends, 1);
+  ASSERT_EQ(failed.end.kind, Event::Kind::kFailed);
+  EXPECT_NE(failed.end.error->message().find("non-finite"), std::string::npos);
+}
+
+TEST_F(EngineCoreTest, FailedStepEndsItsSequencesAndNoOther) {
+  start({.max_running = 2, .max_step_tokens = 4, .n_pages = 200});
+  runner_->before_run = [](int64_t step, const ops::StepInputs&) -> Status {
+    if (step == 3) return Error(ErrorKind::kInternal, "device lost");
+    return ok_status();
+  };
+  std::vector<std::shared_ptr<EventQueue>> streams;
+  for (uint32_t seed = 0; seed < 5; ++seed) {
+    Request r = request(seed);
+    r.max_tokens = 30;
+    r.sampling.ignore_end_of_generation = true;
+    streams.push_back(submit(r));
+  }
+  run_all();
+  int failed = 0;
+  for (const auto& stream : streams) {
+    const Answer answer = collect(*stream);
+    EXPECT_EQ(answer.n_ends, 1);
+    failed += answer.end.kind == Event::Kind::kFailed;
+  }
+  EXPECT_GE(failed, 1);
+  EXPECT_LE(failed, 2);
+  EXPECT_EQ(core_->counters().failed, static_cast<uint64_t>(failed));
+}
+
+TEST_F(EngineCoreTest, MemoryRunningOutInAStepEndsItsSequences) {
+  start({});
+  runner_->before_run = [](int64_t step, const ops::StepInputs&) -> Status {
+    if (step == 2) throw std::bad_alloc();
+    return ok_status();
+  };
+  Request r = request(1);
+  r.max_tokens = 30;
+  const auto events = submit(r);
+  run_all();
+  const Answer answer = collect(*events);
+  ASSERT_EQ(answer.end.kind, Event::Kind::kFailed);
+  EXPECT_EQ(answer.end.error->kind(), ErrorKind::kOutOfMemory);
+  const auto later = submit(request(2));
+  run_all();
+  EXPECT_EQ(collect(*later).end.kind, Event::Kind::kFinished);
+}
+
+TEST_F(EngineCoreTest, LostModelFailsEverythingAndSaysSo) {
+  start({.max_running = 2, .max_step_tokens = 4, .n_pages = 200});
+  std::vector<std::shared_ptr<EventQueue>> streams;
+  for (uint32_t seed = 0; seed < 5; ++seed) streams.push_back(submit(request(seed)));
+  core_->step();
+  runner_->model_gone = true;
+  core_->step();
+  EXPECT_TRUE(core_->idle());
+  ASSERT_TRUE(core_->broken().has_value());
+  for (const auto& stream : streams) {
+    const Answer answer = collect(*stream);
+    EXPECT_EQ(answer.n_ends, 1);
+    ASSERT_EQ(answer.end.kind, Event::Kind::kFailed);
+    EXPECT_EQ(answer.end.error->kind(), ErrorKind::kIo);
+  }
+}
+
+TEST_F(EngineCoreTest, CancelTakesOneStepWhereverTheRequestStands) {
+  start({.max_running = 1, .max_step_tokens = 4, .n_pages = 200});
+  Request r = request(1);
+  r.prompt.assign(10, kFirstByte);
+  r.max_tokens = 50;
+  r.sampling.ignore_end_of_generation = true;
+  const auto running = submit(r);
+  const auto waiting = submit(r);
+  for (int i = 0; i < 8; ++i) core_->step();
+  waiting->cancel();
+  core_->step();
+  EXPECT_EQ(collect(*waiting).end.reason, FinishReason::kCancelled);
+  running->cancel();
+  core_->step();
+  EXPECT_TRUE(core_->idle());
+  EXPECT_EQ(core_->scheduler().n_pages_used(), 0);
+  const Answer answer = collect(*running);
+  EXPECT_EQ(answer.end.reason, FinishReason::kCancelled);
+  EXPECT_EQ(answer.end.usage.completion_tokens, 7);  // 3 chunks of prompt, then one per step
+  EXPECT_EQ(core_->counters().cancelled, 2U);
+}
+
+TEST_F(EngineCoreTest, SlowReaderIsFailedAndNobodyElse) {
+  start({});
+  Request r = request(1);
+  r.max_tokens = 60;
+  r.sampling.ignore_end_of_generation = true;
+  const auto slow = submit(r, 100);
+  const auto other = submit(r);
+  run_all();
+  const Answer failed = collect(*slow);
+  EXPECT_EQ(failed.n_ends, 1);
+  ASSERT_EQ(failed.end.kind, Event::Kind::kFailed);
+  EXPECT_EQ(failed.end.error->kind(), ErrorKind::kCancelled);
+  EXPECT_EQ(collect(*other).end.kind, Event::Kind::kFinished);
+}
+
+TEST_F(EngineCoreTest, NoTokensWanted) {
+  start({});
+  Request r = request(1);
+  r.max_tokens = 0;
+  const auto nothing = submit(r);
+  r.prompt = {kBos, 5, 6, 7};
+  r.prompt_logprobs = true;
+  const auto prompt_only = submit(r);
+  run_all();
+  const Answer empty = collect(*nothing);
+  EXPECT_EQ(empty.n_ends, 1);
+  EXPECT_EQ(empty.end.reason, FinishReason::kLength);
+  const Answer scored = collect(*prompt_only);
+  EXPECT_EQ(scored.prompt_logprobs.size(), 3U);
+  EXPECT_EQ(scored.end.usage.completion_tokens, 0);
+  EXPECT_TRUE(scored.tokens.empty());
+}
+
+TEST_F(EngineCoreTest, ContextIsFilledToTheLastToken) {
+  start({.n_pages = 15});  // exactly one context
+  Request r = request(1);
+  r.max_tokens = -1;
+  r.sampling.ignore_end_of_generation = true;
+  const auto n_prompt = static_cast<int64_t>(r.prompt.size());
+  const auto events = submit(r);
+  run_all();
+  const Answer answer = collect(*events);
+  EXPECT_EQ(answer.end.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.end.usage.completion_tokens, kContext - n_prompt);
+}
+
+}  // namespace
+}  // namespace quern::engine
