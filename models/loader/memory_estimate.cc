@@ -1,0 +1,123 @@
+#include "models/loader/memory_estimate.h"
+
+#include <algorithm>
+#include <string>
+
+#include "config/base/checked.h"
+#include "models/arch/arch_spec.h"
+#include "models/graph/forward.h"
+#include "models/graph/weights.h"
+#include "models/loader/tensor_check.h"
+
+namespace quern::loader {
+namespace {
+
+using arch::TensorRole;
+
+Result<const arch::ArchSpec*> spec_of(const gguf::Metadata& metadata) {
+  QUERN_ASSIGN_OR_RETURN(const std::string_view name, metadata.get_string("general.architecture"));
+  const arch::ArchSpec* spec = arch::find_arch(name);
+  if (spec != nullptr) return spec;
+  return Error(ErrorKind::kUnsupported, "general.architecture is \"" + std::string(name) +
+                                            "\"; expected one of " + arch::arch_names() +
+                                            ", so this model cannot run here");
+}
+
+Result<int64_t> vocabulary_length(const gguf::Metadata& metadata) {
+  QUERN_ASSIGN_OR_RETURN(const auto* tokens,
+                         metadata.find_array<std::string>("tokenizer.ggml.tokens"));
+  return tokens == nullptr ? int64_t{0} : static_cast<int64_t>(tokens->size());
+}
+
+void count_tensor(const arch::TensorRow& row, const gguf::TensorInfo& tensor, bool tied,
+                  ModelSize& size) {
+  const uint64_t bytes = tensor.data.size();
+  size.weight_bytes += bytes;
+  if (row.is_vector()) return;
+  const bool output = row.role == TensorRole::kOutput;
+  const bool embedding = row.role == TensorRole::kTokenEmbedding;
+  if (output || (embedding && tied)) {
+    size.work.output_bytes += bytes;
+    size.work.output_values += tensor.n_values();
+  } else if (!embedding) {
+    size.work.layer_bytes += bytes;
+    size.work.layer_values += tensor.n_values();
+  }
+}
+
+// Hyper-parameter limits keep a row below 2^32 values; rows are at most 2^31.
+uint64_t padded_floats(int64_t n_rows, int64_t n_cols) {
+  const uint64_t bytes =
+      static_cast<uint64_t>(n_rows) * static_cast<uint64_t>(n_cols) * sizeof(float);
+  return (bytes + 63) / 64 * 64;
+}
+
+uint64_t bytes_per_page(const arch::HyperParams& hyper, ops::KvFormat format) {
+  graph::DecoderWeights weights;
+  weights.hyper = hyper;
+  return graph::KvStorage::bytes_per_page(weights, format);
+}
+
+}  // namespace
+
+Result<ModelSize> model_size(const gguf::GgufFile& file) {
+  QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, spec_of(file.metadata()));
+  QUERN_ASSIGN_OR_RETURN(const int64_t n_tokens, vocabulary_length(file.metadata()));
+  ModelSize size;
+  QUERN_ASSIGN_OR_RETURN(size.hyper, arch::read_hyper_params(*spec, file.metadata(), n_tokens));
+  QUERN_ASSIGN_OR_RETURN(const TensorTable table, check_tensors(*spec, size.hyper, file));
+  const bool tied = table.find(TensorRole::kOutput) == nullptr;
+  for (const arch::TensorRow& row : spec->tensors) {
+    const int64_t n = row.per_layer() ? size.hyper.n_layers : 1;
+    for (int64_t layer = 0; layer < n; ++layer) {
+      const gguf::TensorInfo* tensor = table.find(row.role, layer);
+      // Several rows may share a role's place (fused or not); the name tells whose tensor it is.
+      if (tensor == nullptr || tensor->name != row.name(layer)) continue;
+      count_tensor(row, *tensor, tied, size);
+    }
+  }
+  size.work.attention_width =
+      static_cast<uint64_t>(size.hyper.n_layers) * static_cast<uint64_t>(size.hyper.query_width());
+  size.work.kv_bytes_f16 =
+      bytes_per_page(size.hyper, ops::KvFormat::kF16) / static_cast<uint64_t>(graph::kPageTokens);
+  return size;
+}
+
+uint64_t forward_scratch_bytes(const arch::HyperParams& hyper, int32_t max_tokens,
+                               int32_t max_outputs) {
+  const int64_t outputs = std::max(max_outputs, 1);
+  const uint64_t always =
+      2 * padded_floats(max_tokens, hyper.n_embedding) +
+      2 * padded_floats(max_tokens, hyper.n_rot / 2) + padded_floats(outputs, hyper.n_embedding) +
+      padded_floats(outputs, hyper.query_width()) + padded_floats(outputs, hyper.n_vocab);
+  const uint64_t attention = padded_floats(max_tokens, hyper.query_width() + 2 * hyper.kv_width()) +
+                             padded_floats(max_tokens, hyper.query_width());
+  const uint64_t feed_forward = padded_floats(max_tokens, 2 * hyper.n_feed_forward);
+  return always + std::max(attention, feed_forward);
+}
+
+Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run) {
+  const arch::HyperParams& hyper = model.hyper;
+  const int64_t context = run.context_tokens > 0 ? run.context_tokens : hyper.context_length;
+  const uint64_t pages_each =
+      (static_cast<uint64_t>(context) + graph::kPageTokens - 1) / graph::kPageTokens;
+  const auto pages = checked_mul(pages_each, static_cast<uint64_t>(run.sequences));
+  const auto kv = pages ? checked_mul(*pages, bytes_per_page(hyper, run.kv_format)) : std::nullopt;
+  const auto both = kv ? checked_add(*kv, model.weight_bytes) : std::nullopt;
+  if (!both) {
+    return Error(ErrorKind::kOutOfMemory, std::to_string(run.sequences) + " sequences of " +
+                                              std::to_string(context) +
+                                              " tokens exceed any memory; ask for less");
+  }
+  const int32_t outputs = std::min(run.sequences, run.max_step_tokens);
+  const int64_t widest = std::max({hyper.n_embedding, hyper.query_width(), hyper.n_feed_forward});
+  MemoryEstimate out;
+  out.weights = model.weight_bytes;
+  out.kv = *kv;
+  out.scratch = forward_scratch_bytes(hyper, run.max_step_tokens, outputs) +
+                padded_floats(outputs, hyper.n_vocab) +
+                static_cast<uint64_t>(run.max_step_tokens) * static_cast<uint64_t>(widest) * 3 / 2;
+  return out;
+}
+
+}  // namespace quern::loader

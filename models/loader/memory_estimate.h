@@ -1,0 +1,70 @@
+// How much memory a model file needs to run, and how much work a token is, from its header alone.
+//
+//   weights  every tensor that the architecture uses, in the format of the file; used where the
+//   file
+//            is mapped, so shared with the page cache and with other processes
+//   KV       sequences * ceil(context / kPageTokens) pages of
+//            2 * layers * kPageTokens * kv heads * head size * bytes per value
+//   scratch  the intermediate values of a step (models/graph/scratch.h), host logits, and the
+//            backend's copy of the activations in 8 bits: 1.5 bytes for each value of the widest
+//            input, which bounds 1 byte per value and the scales of each block
+//
+// Reads no tensor data and allocates nothing large.
+#pragma once
+
+#include <cstdint>
+
+#include "config/base/result.h"
+#include "kernels/ops/ops.h"
+#include "models/arch/hyper_params.h"
+#include "models/gguf/reader.h"
+
+namespace quern::loader {
+
+// What is to be run at once.
+struct RunSize {
+  int64_t context_tokens = 0;  // of each sequence; 0: what the model was trained with
+  int32_t sequences = 1;
+  int32_t max_step_tokens = 256;
+  ops::KvFormat kv_format = ops::KvFormat::kF16;
+};
+
+struct MemoryEstimate {
+  uint64_t weights = 0;
+  uint64_t kv = 0;
+  uint64_t scratch = 0;
+
+  uint64_t total() const { return weights + kv + scratch; }
+};
+
+// What one step reads and multiplies. The token embedding counts only where it is the output matrix
+// too: otherwise one row of it is read per token.
+struct TokenWork {
+  uint64_t layer_bytes = 0;   // matrices of all layers
+  uint64_t output_bytes = 0;  // output matrix
+  uint64_t layer_values = 0;
+  uint64_t output_values = 0;
+  uint64_t attention_width = 0;  // layers * query heads * head size
+  uint64_t kv_bytes_f16 = 0;     // keys and values of one token, in f16
+
+  uint64_t bytes() const { return layer_bytes + output_bytes; }
+  uint64_t values() const { return layer_values + output_values; }
+};
+
+struct ModelSize {
+  arch::HyperParams hyper;
+  uint64_t weight_bytes = 0;
+  TokenWork work;
+};
+
+// Errors as Model::load: unknown architecture, missing or misshapen tensors, hyper-parameters.
+Result<ModelSize> model_size(const gguf::GgufFile& file);
+
+// An error only where the sizes asked for overflow.
+Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run);
+
+// Scratch of a forward pass alone: equals graph::ForwardPass::scratch_bytes().
+uint64_t forward_scratch_bytes(const arch::HyperParams& hyper, int32_t max_tokens,
+                               int32_t max_outputs);
+
+}  // namespace quern::loader

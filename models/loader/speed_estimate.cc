@@ -1,0 +1,64 @@
+#include "models/loader/speed_estimate.h"
+
+#include <algorithm>
+
+namespace quern::loader {
+namespace {
+
+// What the CPU kernels reach of the ceilings.
+constexpr double kReadShare = 0.8;
+constexpr double kMultiplyShare = 0.45;
+constexpr double kAttendShare = 0.3;
+
+struct Seconds {
+  double read = 0;
+  double multiply = 0;
+  double attend = 0;
+};
+
+double seconds_for(double amount, double rate) { return rate > 0 ? amount / rate : 0; }
+
+double mapped_bandwidth(const hardware::Measured& machine) {
+  return 1e9 * (machine.mapped_read_bandwidth_gbs > 0 ? machine.mapped_read_bandwidth_gbs
+                                                      : machine.read_bandwidth_gbs);
+}
+
+SpeedEstimate speed_of(double tokens, const Seconds& at_ceiling) {
+  SpeedEstimate out;
+  if (at_ceiling.read <= 0 || at_ceiling.multiply <= 0) return out;
+  out.ceiling = tokens / (std::max(at_ceiling.read, at_ceiling.multiply) + at_ceiling.attend);
+  out.predicted =
+      tokens / (std::max(at_ceiling.read / kReadShare, at_ceiling.multiply / kMultiplyShare) +
+                at_ceiling.attend / kAttendShare);
+  return out;
+}
+
+}  // namespace
+
+SpeedEstimate estimate_decode(const TokenWork& work, const hardware::Measured& machine, int batch,
+                              int64_t depth) {
+  const double b = batch;
+  const double context = b * static_cast<double>(depth);
+  const double bytes =
+      static_cast<double>(work.bytes()) + context * static_cast<double>(work.kv_bytes_f16);
+  return speed_of(b, {.read = seconds_for(bytes, mapped_bandwidth(machine)),
+                      .multiply = seconds_for(2 * b * static_cast<double>(work.values()),
+                                              1e12 * machine.int8_tops),
+                      .attend = seconds_for(4 * context * static_cast<double>(work.attention_width),
+                                            1e12 * machine.f32_tflops)});
+}
+
+SpeedEstimate estimate_prefill(const TokenWork& work, const hardware::Measured& machine,
+                               int64_t tokens, int64_t depth) {
+  const double n = static_cast<double>(tokens);
+  const double seen = n * (static_cast<double>(depth) + n / 2);
+  const double operations =
+      2 * (n * static_cast<double>(work.layer_values) + static_cast<double>(work.output_values));
+  return speed_of(
+      n, {.read = seconds_for(static_cast<double>(work.bytes()), mapped_bandwidth(machine)),
+          .multiply = seconds_for(operations, 1e12 * machine.int8_tops),
+          .attend = seconds_for(4 * seen * static_cast<double>(work.attention_width),
+                                1e12 * machine.f32_tflops)});
+}
+
+}  // namespace quern::loader
