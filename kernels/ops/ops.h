@@ -35,9 +35,9 @@ struct SequenceSlice {
 
 // What one step computes. All spans stay valid until finish_step().
 struct StepInputs {
-  std::span<const int32_t> tokens;         // [n_tokens], checked against the vocabulary
+  std::span<const int32_t> tokens;           // [n_tokens], checked against the vocabulary
   std::span<const SequenceSlice> sequences;  // cover all tokens, in order, without overlap
-  std::span<const int32_t> outputs;        // indices of tokens whose logits are wanted, ascending
+  std::span<const int32_t> outputs;          // indices of tokens whose logits are wanted, ascending
 };
 
 // y[i, :] = float(table[tokens[i], :]) * scale for every token of the step.
@@ -92,7 +92,7 @@ enum class RopePairing : uint8_t {
 
 // Rotates the first n_rot values of each head in place.
 struct RopeArgs {
-  float* x;          // [n_tokens, n_heads, head_dim], tokens x_stride values apart
+  float* x;  // [n_tokens, n_heads, head_dim], tokens x_stride values apart
   int64_t x_stride;
   int64_t n_heads;
   int64_t head_dim;
@@ -120,7 +120,7 @@ struct KvLayerView {
 // Writes keys and values of the step's tokens into their pages.
 struct KvStoreArgs {
   KvLayerView cache;
-  const float* keys;    // [n_tokens, n_kv_heads, head_dim], tokens stride values apart
+  const float* keys;  // [n_tokens, n_kv_heads, head_dim], tokens stride values apart
   const float* values;
   int64_t stride;
 };
@@ -132,10 +132,10 @@ struct AttentionArgs {
   const float* q;  // [n_tokens, n_heads, head_dim], tokens q_stride values apart
   int64_t q_stride;
   int64_t n_heads;
-  float scale;    // applied to q.k
-  float softcap;  // 0: none; else s = softcap * tanh(s / softcap) before masking
+  float scale;     // applied to q.k
+  float softcap;   // 0: none; else s = softcap * tanh(s / softcap) before masking
   int32_t window;  // 0: all positions
-  float* y;       // [n_tokens, n_heads, head_dim], tokens y_stride values apart
+  float* y;        // [n_tokens, n_heads, head_dim], tokens y_stride values apart
   int64_t y_stride;
 };
 

@@ -1,0 +1,270 @@
+// The operations other than matmul and attention: every row, by name, gives the bits of the scalar
+// row, and the scalar row agrees with double precision.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "kernels/cpu/cpu_rows.h"
+#include "kernels/dispatch/kernel_registry.h"
+#include "kernels/formats/activation_q8.h"
+#include "tests/kernels/cpu/kernel_fixture.h"
+
+namespace quern::cpu_tests {
+namespace {
+
+const float kNan = std::numeric_limits<float>::quiet_NaN();
+const float kInfinity = std::numeric_limits<float>::infinity();
+
+// Calls compute(backend) with the scalar row and with each other row of `op` forced.
+void expect_same_rows(ops::OpId op,
+                      const std::function<std::vector<float>(backend::Backend&)>& compute) {
+  auto scalar = make_backend("scalar");
+  const std::vector<float> expected = compute(*scalar);
+  for (const dispatch::KernelRow& row : cpu::cpu_rows()) {
+    if (row.op != op || !this_machine().cpu.isa.contains(row.needs)) continue;
+    const std::string name(row.name);
+    for (int threads : {1, 3}) {
+      auto forced = make_backend("", threads, {std::string(dispatch::op_name(op)) + "=" + name});
+      bool explained = false;
+      for (const std::string& line : forced->explain()) {
+        explained |= line.find(name + " (forced by name") != std::string::npos;
+      }
+      EXPECT_TRUE(explained) << name;
+      EXPECT_TRUE(same_bits(compute(*forced), expected)) << name << " threads " << threads;
+    }
+  }
+}
+
+// Values with a few special ones.
+std::vector<float> mixed_values(size_t n, uint64_t seed, float scale = 1.0F) {
+  Random random(seed);
+  auto values = random.normals(n, scale);
+  const float special[] = {0.0F, -0.0F, kInfinity, -kInfinity, kNan, 1e-42F, 3e38F, -3e38F};
+  for (size_t i = 0; i < std::size(special) && 11 * i + 3 < n; ++i) values[11 * i + 3] = special[i];
+  return values;
+}
+
+TEST(OpRows, RmsNorm) {
+  for (const int64_t n_cols : {1, 8, 15, 16, 17, 64, 288, 2048}) {
+    constexpr int64_t kRows = 5;
+    Random random(static_cast<uint64_t>(n_cols));
+    auto x = random.normals(static_cast<size_t>(kRows * n_cols), 3.0F);
+    x[static_cast<size_t>(n_cols)] = kNan;
+    const auto weight = random.normals(static_cast<size_t>(n_cols));
+    const auto compute = [&](backend::Backend& backend) {
+      std::vector<float> y = x;
+      backend.rms_norm({y.data(), n_cols, weight.data(), 1e-5F, y.data(), n_cols, kRows, n_cols});
+      return y;
+    };
+    expect_same_rows(ops::OpId::kRmsNorm, compute);
+
+    auto scalar = make_backend("scalar");
+    const auto y = compute(*scalar);
+    for (int64_t r = 0; r < kRows; ++r) {
+      double squares = 0;
+      for (int64_t i = 0; i < n_cols; ++i) {
+        const double v = x[static_cast<size_t>(r * n_cols + i)];
+        squares += v * v;
+      }
+      const double factor = 1 / std::sqrt(squares / static_cast<double>(n_cols) + 1e-5);
+      for (int64_t i = 0; i < n_cols; ++i) {
+        const auto at = static_cast<size_t>(r * n_cols + i);
+        const double exact = x[at] * factor * weight[static_cast<size_t>(i)];
+        if (r == 1) {
+          EXPECT_TRUE(std::isnan(y[at]));
+        } else {
+          EXPECT_NEAR(y[at], exact, 2e-6 * std::abs(exact) + 1e-30);
+        }
+      }
+    }
+  }
+}
+
+TEST(OpRows, GatedActivation) {
+  for (const auto activation : {ops::Activation::kSilu, ops::Activation::kGeluTanh}) {
+    for (const int64_t n_cols : {1, 16, 31, 176, 5632}) {
+      constexpr int64_t kRows = 7;
+      const auto n = static_cast<size_t>(kRows * n_cols);
+      const auto gate = mixed_values(n, 1, 8.0F);
+      const auto up = mixed_values(n + 64, 2);
+      expect_same_rows(ops::OpId::kGatedActivation, [&](backend::Backend& backend) {
+        std::vector<float> y = gate;
+        backend.gated_activation(
+            {activation, y.data(), n_cols, up.data(), n_cols + 3, y.data(), n_cols, kRows, n_cols});
+        return y;
+      });
+    }
+  }
+}
+
+TEST(OpRows, ElementWise) {
+  for (const int64_t n : {1, 15, 16, 33, 100000}) {
+    const auto x = mixed_values(static_cast<size_t>(n), 1, 20.0F);
+    const auto other = mixed_values(static_cast<size_t>(n), 2);
+    expect_same_rows(ops::OpId::kAdd, [&](backend::Backend& backend) {
+      std::vector<float> y = other;
+      backend.add({x.data(), y.data(), n});
+      return y;
+    });
+    expect_same_rows(ops::OpId::kScale, [&](backend::Backend& backend) {
+      std::vector<float> y = x;
+      backend.scale({y.data(), 0.37F, n});
+      return y;
+    });
+    expect_same_rows(ops::OpId::kSoftcap, [&](backend::Backend& backend) {
+      std::vector<float> y = x;
+      backend.softcap({y.data(), 30.0F, n});
+      return y;
+    });
+  }
+}
+
+// Two sequences: positions 1000.. and 0...
+struct TwoSequences {
+  std::vector<int32_t> tokens = std::vector<int32_t>(9, 1);
+  std::vector<int32_t> pages = std::vector<int32_t>(100, 0);
+  std::vector<ops::SequenceSlice> slices = {{0, 5, 1000, pages}, {5, 4, 0, pages}};
+  std::vector<int32_t> outputs = {4, 8};
+  ops::StepInputs inputs() const { return {tokens, slices, outputs}; }
+};
+
+TEST(OpRows, RopeTable) {
+  const TwoSequences step;
+  std::vector<float> frequency;
+  for (int i = 0; i < 37; ++i) frequency.push_back(std::pow(10000.0F, -static_cast<float>(i) / 37));
+  const auto compute = [&](backend::Backend& backend) {
+    EXPECT_TRUE(backend.begin_step(step.inputs()).ok());
+    std::vector<float> table(2 * 9 * 37);
+    backend.rope_table({frequency.data(), 74, 1.25F, table.data(), table.data() + 9 * 37});
+    return table;
+  };
+  expect_same_rows(ops::OpId::kRopeTable, compute);
+
+  auto scalar = make_backend("scalar");
+  const auto table = compute(*scalar);
+  for (size_t t = 0; t < 9; ++t) {
+    const float position = t < 5 ? 1000.0F + static_cast<float>(t) : static_cast<float>(t - 5);
+    for (size_t i = 0; i < 37; ++i) {
+      const double angle = position * frequency[i];
+      EXPECT_NEAR(table[t * 37 + i], 1.25 * std::cos(angle), 2e-7);
+      EXPECT_NEAR(table[9 * 37 + t * 37 + i], 1.25 * std::sin(angle), 2e-7);
+    }
+  }
+}
+
+TEST(OpRows, Rope) {
+  const TwoSequences step;
+  for (const auto pairing : {ops::RopePairing::kNeighbours, ops::RopePairing::kHalves}) {
+    for (const int64_t n_rot : {8, 20, 64}) {
+      constexpr int64_t kHeads = 3;
+      constexpr int64_t kDim = 64;
+      constexpr int64_t kStride = kHeads * kDim + 5;
+      Random random(1);
+      const auto x = random.normals(9 * kStride);
+      const auto cosine = random.normals(static_cast<size_t>(9 * n_rot / 2));
+      const auto sine = random.normals(static_cast<size_t>(9 * n_rot / 2));
+      const auto compute = [&](backend::Backend& backend) {
+        EXPECT_TRUE(backend.begin_step(step.inputs()).ok());
+        std::vector<float> y = x;
+        backend.rope({y.data(), kStride, kHeads, kDim, n_rot, pairing, cosine.data(), sine.data()});
+        return y;
+      };
+      expect_same_rows(ops::OpId::kRope, compute);
+
+      auto scalar = make_backend("scalar");
+      const auto y = compute(*scalar);
+      const bool halves = pairing == ops::RopePairing::kHalves;
+      const auto at = static_cast<size_t>(2 * kStride + kDim);  // token 2, head 1
+      for (size_t i = 0; i < static_cast<size_t>(n_rot / 2); ++i) {
+        const size_t a = halves ? i : 2 * i;
+        const size_t b = halves ? i + static_cast<size_t>(n_rot / 2) : 2 * i + 1;
+        const float c = cosine[static_cast<size_t>(n_rot) + i];
+        const float s = sine[static_cast<size_t>(n_rot) + i];
+        EXPECT_EQ(y[at + a], x[at + a] * c - x[at + b] * s);
+        EXPECT_EQ(y[at + b], x[at + b] * c + x[at + a] * s);
+      }
+      for (size_t i = static_cast<size_t>(n_rot); i < kDim; ++i) EXPECT_EQ(y[at + i], x[at + i]);
+    }
+  }
+}
+
+TEST(OpRows, GatherDecodesAndScales) {
+  for (const formats::FormatInfo* format : weight_formats()) {
+    const RandomWeight weight(*format, 50, 256, 1, 1);
+    const auto values = weight.decoded();
+    auto backend = make_backend("", 2);
+    auto table = backend->load_weight(weight.view(), "token_embd");
+    ASSERT_TRUE(table.ok());
+    const std::vector<int32_t> tokens = {49, 0, 7};
+    const std::vector<ops::SequenceSlice> slices = {{0, 3, 0, {}}};
+    ASSERT_TRUE(backend->begin_step({tokens, slices, {}}).ok());
+    std::vector<float> y(3 * 256);
+    backend->gather({table->get(), 1.5F, y.data()});
+    for (size_t t = 0; t < 3; ++t) {
+      for (size_t i = 0; i < 256; ++i) {
+        EXPECT_EQ(y[t * 256 + i], values[static_cast<size_t>(tokens[t]) * 256 + i] * 1.5F);
+      }
+    }
+  }
+}
+
+TEST(OpRows, SelectOutputsCopiesRows) {
+  const TwoSequences step;
+  auto backend = make_backend();
+  ASSERT_TRUE(backend->begin_step(step.inputs()).ok());
+  Random random(1);
+  const auto x = random.normals(9 * 10);
+  std::vector<float> y(20);
+  backend->select_outputs(x.data(), 10, y.data());
+  EXPECT_TRUE(same_bits(std::span(y).first(10), std::span(x).subspan(40, 10)));
+  EXPECT_TRUE(same_bits(std::span(y).last(10), std::span(x).subspan(80, 10)));
+}
+
+// The kernels' quantization is that of formats/block_q8a.h.
+TEST(OpRows, QuantizationFollowsTheDefinition) {
+  constexpr int64_t kIn = 320;
+  const auto x = mixed_values(kIn * 3, 5, 4.0F);
+  for (const std::string& cap : isa_caps()) {
+    const hardware::HardwareProfile& profile = this_machine();
+    hardware::IsaMask mask;
+    for (int i = 0; cap != "scalar" && i < static_cast<int>(hardware::Isa::kCount); ++i) {
+      mask = mask | hardware::IsaMask(static_cast<hardware::Isa>(i));
+      if (hardware::isa_name(static_cast<hardware::Isa>(i)) == cap) break;
+    }
+    if (!profile.cpu.isa.contains(mask)) continue;
+    std::vector<int8_t> q(kIn * 3);
+    std::vector<float> d(30), sum_d32(30), sum_d16(60);
+    std::vector<int32_t> neg32(30), neg16(60);
+    cpu::best_quantize(mask)(
+        {x.data(),
+         kIn,
+         kIn,
+         {q.data(), d.data(), sum_d32.data(), neg32.data(), sum_d16.data(), neg16.data(), kIn, 10}},
+        0, 3);
+    for (size_t r = 0; r < 3; ++r) {
+      int8_t expected_q[kIn];
+      float expected_d[10];
+      int16_t sums[20];
+      formats::quantize_activations(x.data() + r * kIn, kIn, {expected_q, expected_d, sums});
+      EXPECT_EQ(std::memcmp(expected_q, q.data() + r * kIn, kIn), 0) << cap;
+      EXPECT_TRUE(same_bits({expected_d, 10}, {d.data() + r * 10, 10})) << cap;
+      for (size_t h = 0; h < 20; ++h) {
+        EXPECT_EQ(neg16[r * 20 + h], -sums[h]) << cap;
+        const float product = static_cast<float>(sums[h]) * expected_d[h / 2];
+        EXPECT_TRUE(same_bits({&product, 1}, {&sum_d16[r * 20 + h], 1})) << cap;
+      }
+      for (size_t b = 0; b < 10; ++b) {
+        const int sum = sums[2 * b] + sums[2 * b + 1];
+        EXPECT_EQ(neg32[r * 10 + b], -sum) << cap;
+        const float product = static_cast<float>(sum) * expected_d[b];
+        EXPECT_TRUE(same_bits({&product, 1}, {&sum_d32[r * 10 + b], 1})) << cap;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quern::cpu_tests
