@@ -1,17 +1,19 @@
 // Agreement with other implementations: pre-tokenizer splits of every named rule and token ids of
 // real and awkward texts (tests/golden/tokenizer, frozen by the scripts beside the files).
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "config/base/json.h"
 #include "models/tokenizer/pretokenize.h"
 #include "tests/models/tokenizer/vocab_files.h"
 
 namespace quern::tokenizer {
 namespace {
 
-nlohmann::json read_golden(const std::string& name) {
-  return nlohmann::json::parse(
-      read_whole(std::filesystem::path(QUERN_SOURCE_DIR) / "tests/golden/tokenizer" / name));
+Json read_golden(const std::string& name) {
+  const auto path = std::filesystem::path(QUERN_SOURCE_DIR) / "tests/golden/tokenizer" / name;
+  auto json = parse_json(read_whole(path));
+  EXPECT_TRUE(json.ok()) << json.error().message();
+  return json.ok() ? json.value() : Json();
 }
 
 TEST(PretokenizeGolden, EveryRuleSplitsAsPublished) {
@@ -83,7 +85,7 @@ TEST_P(IdsGolden, IdsAreThoseOfTheReference) {
       const bool same = ids.value().size() == rows[i][0].get<size_t>() &&
                         fingerprint(ids.value()) == rows[i][1].get<uint32_t>();
       EXPECT_TRUE(same) << part << " text " << i << " has " << ids.value().size()
-                        << " ids, expected " << rows[i][0] << ": " << nlohmann::json(texts[i]);
+                        << " ids, expected " << rows[i][0] << ": " << Json(texts[i]);
     }
   };
   check("torture", golden["texts"].get<std::vector<std::string>>());

@@ -34,7 +34,7 @@ TEST(Linear, EveryRuleLooksAtEachCharacterABoundedNumberOfTimes) {
     seen.push_back(rule->patterns().back());
     for (const std::string_view unit : kUnits) {
       for (const std::string_view tail : kTails) {
-        const CodeText text = decode_text(repeat(unit, 6000).append(tail));
+        const CodeText text = decode_text(repeat(unit, 3000).append(tail));
         uint64_t steps = 0;
         const auto words = rule->split(text, steps);
         size_t at = 0;
