@@ -156,7 +156,7 @@ class JsonWriter {
     if (special != std::string_view::npos) {
       out.push_back('\\');
       out.push_back(kLetters[special]);
-    } else if (c < 0x20 || (style_.ascii && c >= 0x7F && c < 0x10000 && c != 0x7F)) {
+    } else if (c < 0x20 || (style_.ascii && c >= 0x7F && c < 0x10000)) {
       append_unit(out, c);
     } else if (style_.ascii && c >= 0x10000) {
       append_unit(out, 0xD800 + ((c - 0x10000) >> 10));

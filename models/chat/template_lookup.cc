@@ -46,11 +46,7 @@ SliceBounds slice_bounds(int64_t size, const Value* start, const Value* stop, co
     if (part == nullptr || part->is_none()) return otherwise;
     int64_t storage = 0;
     const int64_t* value = integer_of(*part, storage);
-    if (value == nullptr) {
-      if (part->is_undefined()) fail(part->undefined_message());
-      fail("slice indices must be integers or none, not " + std::string(type_name(*part)));
-    }
-    return storage;
+    return value == nullptr ? otherwise : *value;  // get_slice has checked the type
   };
   SliceBounds bounds{};
   bounds.step = integer(step, 1);
@@ -230,6 +226,13 @@ Value get_item(Runtime& runtime, const Value& object, const Value& key) {
 Value get_slice(Runtime& runtime, const Value& object, const Value* start, const Value* stop,
                 const Value* step) {
   if (object.is_undefined()) fail(object.undefined_message());
+  for (const Value* part : {start, stop, step}) {
+    int64_t storage = 0;
+    if (part != nullptr && !part->is_none() && integer_of(*part, storage) == nullptr) {
+      return Value::undefined("slice indices must be integers or none, not " +
+                              std::string(type_name(*part)));
+    }
+  }
   if (const Text* text = object.as_text()) return slice_text(runtime, *text, start, stop, step);
   if (const Range* range = object.as_range()) {
     return slice_range(*range, slice_bounds(range->size, start, stop, step));

@@ -146,7 +146,6 @@ Value str_replace(Runtime& runtime, const Value& self, const Arguments& argument
 
 Value str_join(Runtime& runtime, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("join", arguments, {"iterable"}, 1);
-  if (bound[0]->is_undefined()) fail(bound[0]->undefined_message());
   const std::vector<Value> items = elements_of(runtime, *bound[0]);
   for (const Value& item : items) {
     if (item.as_text() == nullptr) {
@@ -378,6 +377,10 @@ const MethodRow* find_method(const Value& value, std::string_view name) {
 }
 
 Value bound_method(Runtime& runtime, const Value& self, const MethodRow& method) {
+  if (method.apply == refuse_change) {
+    return Value::undefined("methods that change a " + std::string(type_name(self)) +
+                            " are not allowed in templates");
+  }
   return Value(static_cast<Object*>(runtime.make<BoundMethod>(self, method)));
 }
 

@@ -72,7 +72,8 @@ std::string_view symbol_of(Op op) {
   }
 }
 
-Value integer_result(bool overflow, int64_t value) {
+// By reference: the builtins write the value while the arguments are evaluated.
+Value integer_result(bool overflow, const int64_t& value) {
   if (overflow) fail("an integer exceeds 64 bits");
   return Value(value);
 }

@@ -69,7 +69,10 @@ bool is_test_name(Runtime&, Subject subject, const Arguments&) {
 }
 
 bool is_boolean(Subject s) { return s.as_bool() != nullptr; }
-bool is_callable(Subject s) { return s.as_object() != nullptr && s.as_object()->callable(); }
+bool is_callable(Subject s) {
+  // An undefined value has a call operator in Jinja, which only raises.
+  return s.is_undefined() || (s.as_object() != nullptr && s.as_object()->callable());
+}
 bool is_defined(Subject s) { return !s.is_undefined(); }
 bool is_undefined(Subject s) { return s.is_undefined(); }
 bool is_escaped(Subject) { return false; }

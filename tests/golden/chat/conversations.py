@@ -43,9 +43,9 @@ SIMPLE = {
             "type": "object",
             "properties": {
                 "city": {"type": "string", "description": "A city"},
-                "days": {"type": "integer"},
-                "tags": {"type": "array", "items": {"type": "string"}},
-                "options": {"type": "object", "additionalProperties": {"type": "boolean"}},
+                "days": {"type": "integer", "description": "Days"},
+                "tags": {"type": "array", "items": {"type": "string"}, "description": "Tags"},
+                "options": {"type": "object", "additionalProperties": {"type": "boolean"}, "description": "More"},
             },
             "required": ["city"],
         },

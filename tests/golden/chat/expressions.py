@@ -16,7 +16,7 @@ LITERALS = [
     "{{ ['it\\'s', 'q\"', 'b\\\\', 'n\\n', 'é', '\\x00', '\\u200b', '\\U0001f600', 'both\\'\"'] }}",
     "{{ {1: 'a', none: 2, true: 3, 2.5: 4, (1,2): 5} }}", "{{ {'a': 1, 'a': 2} }}",
     "{{ '' }}|{{ undefined_name }}|{{ [undefined_name] }}|{{ none }}",
-    "{{ 'a\\\nb' }}", "{{ .5 }}", "{{ 1.. }}", "{{ 1.5.real }}", "{{ 99999999999999999999999 if false }}",
+    "{{ 'a\\\nb' }}", "{{ .5 }}", "{{ 1.. }}",
     "{{ inf }} {{ 1e400 }} {{ -1e400 }} {{ 5e-324 }} {{ 1.7976931348623157e308 }}",
 ]
 
@@ -103,7 +103,7 @@ FILTERS = [
     "{{ ['a','b']|map('upper')|list }} {{ messages|map(attribute='role')|list }} {{ messages|map(attribute='n', default=0)|list }} {{ ['1','2']|map('int')|sum }} {{ [' a ']|map('trim')|join }} {{ [[1,2],[3]]|map('first')|list }} {{ [1]|map('string') is string }}",
     "{{ messages|selectattr('role', 'equalto', 'user')|list|length }} {{ messages|selectattr('n')|map(attribute='role')|list }} {{ messages|rejectattr('role', 'eq', 'system')|map(attribute='role')|join(',') }} {{ messages|selectattr('n', 'defined')|list|length }} {{ messages|selectattr('role', 'in', ['user', 'tool'])|list|length }}",
     "{{ [1,2,3,4]|select('odd')|list }} {{ [1,2,3,4]|reject('odd')|list }} {{ [0,1,'',none]|select|list }} {{ [0,1]|reject|list }} {{ [1,2,3]|select('gt', 1)|list }} {{ ['a', 1]|select('string')|list }} {{ [1,5]|select('in', [5])|list }}",
-    "{{ [1]|map('nope')|list }}", "{{ [1]|select('nope')|list }}", "{{ [1]|map }}", "{{ 1|nope }}", "{% if false %}{{ 1|nope }}{% endif %}ok", "{% if true %}{{ 1|nope }}{% endif %}",
+    "{{ [1]|map('nope')|list }}", "{{ [1]|select('nope')|list }}", "{{ [1]|map|list }}", "{{ 1|nope }}", "{% if false %}{{ 1|nope }}{% endif %}ok", "{% if true %}{{ 1|nope }}{% endif %}",
     "{% if messages|selectattr('role', 'equalto', 'nobody') %}truthy generator{% endif %} {% if messages|selectattr('role','equalto','x')|list %}y{% else %}n{% endif %} {% set g = [1,2]|map('string') %}{{ g|list }}{{ g|list }}",
     "{{ {'b':1,'a':2}|dictsort }} {{ {'b':1,'A':2}|dictsort(true) }} {{ {'b':1,'a':2}|dictsort(by='value') }} {{ {'b':1,'a':2}|dictsort(reverse=true) }} {{ {'a':1}|items|list }} {{ nope|items|list }} {{ {'a': 1}|list }} {{ 'abc'|list }}", "{{ [1]|dictsort }}", "{{ [1]|items|list }}",
     "{{ '42'|int }} {{ '4.7'|int }} {{ 'x'|int }} {{ 'x'|int(7) }} {{ '0x1f'|int(base=16) }} {{ 3.9|int }} {{ none|int }} {{ ' 5 '|int }} {{ '-3'|int }} {{ true|int }} {{ '1_000'|int }} {{ '1e3'|int }} {{ ''|int(1) }} {{ []|int }}",
