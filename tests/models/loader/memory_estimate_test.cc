@@ -1,0 +1,137 @@
+// Memory estimates against what is really allocated; speed estimates against their formula's
+// limits.
+#include "models/loader/memory_estimate.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "models/graph/weights.h"
+#include "models/loader/speed_estimate.h"
+#include "tests/support/plain_backend.h"
+#include "tests/support/tiny_model.h"
+
+namespace quern::loader {
+namespace {
+
+using tests_support::TinyModelOptions;
+
+class MemoryEstimateTest : public ::testing::Test {
+ protected:
+  void load(const TinyModelOptions& options) {
+    auto file = tests_support::tiny_model_file(options);
+    ASSERT_TRUE(file.ok()) << file.error().message();
+    auto size = model_size(**file);
+    ASSERT_TRUE(size.ok()) << size.error().message();
+    size_ = *size;
+    auto model = Model::load(*file, *backend_);
+    ASSERT_TRUE(model.ok()) << model.error().message();
+    model_ = *model;
+  }
+
+  std::unique_ptr<backend::Backend> backend_ = tests_support::create_plain_backend();
+  ModelSize size_;
+  std::shared_ptr<const Model> model_;
+};
+
+TEST_F(MemoryEstimateTest, CountsEveryTensorThatIsUsed) {
+  TinyModelOptions options = tests_support::tiny_options_for(formats::FormatId::kQ4_K);
+  options.tied_output = false;
+  load(options);
+  uint64_t bytes = 0;
+  uint64_t per_token = 0;
+  for (const gguf::TensorInfo& tensor : model_->file().tensors()) {
+    bytes += tensor.data.size();
+    if (tensor.n_dims == 2 && tensor.name != "token_embd.weight") per_token += tensor.data.size();
+  }
+  EXPECT_EQ(size_.weight_bytes, bytes);
+  EXPECT_EQ(size_.work.bytes(), per_token);
+}
+
+TEST_F(MemoryEstimateTest, EmbeddingCountsAsOutputWhereItIsTied) {
+  TinyModelOptions options;
+  options.tied_output = true;
+  load(options);
+  EXPECT_EQ(size_.work.output_bytes, model_->file().find_tensor("token_embd.weight")->data.size());
+}
+
+TEST_F(MemoryEstimateTest, KeysAndValuesMatchTheStorage) {
+  load({});
+  for (const ops::KvFormat format : {ops::KvFormat::kF32, ops::KvFormat::kF16}) {
+    const auto estimate = estimate_memory(
+        size_, {.context_tokens = 100, .sequences = 3, .max_step_tokens = 64, .kv_format = format});
+    ASSERT_TRUE(estimate.ok());
+    // 100 tokens are 4 pages of 32.
+    EXPECT_EQ(estimate->kv, 12 * graph::KvStorage::bytes_per_page(*model_->weights(), format));
+    EXPECT_EQ(estimate->total(), estimate->weights + estimate->kv + estimate->scratch);
+  }
+}
+
+TEST_F(MemoryEstimateTest, ScratchMatchesTheForwardPass) {
+  for (const char* architecture : {"llama", "qwen2", "gemma2"}) {
+    TinyModelOptions options;
+    options.architecture = architecture;
+    load(options);
+    for (const auto& [tokens, outputs] : {std::pair{1, 1}, {7, 0}, {64, 16}, {256, 1}}) {
+      const auto forward =
+          graph::ForwardPass::create(*backend_, model_->weights(), tokens, outputs);
+      ASSERT_TRUE(forward.ok());
+      EXPECT_EQ(forward_scratch_bytes(size_.hyper, tokens, outputs), (*forward)->scratch_bytes())
+          << architecture << ' ' << tokens << ' ' << outputs;
+    }
+  }
+}
+
+TEST_F(MemoryEstimateTest, RefusesWhatNoMachineHas) {
+  load({});
+  const auto estimate = estimate_memory(size_, {.context_tokens = INT64_MAX / 2, .sequences = 256});
+  ASSERT_FALSE(estimate.ok());
+  EXPECT_EQ(estimate.error().kind(), ErrorKind::kOutOfMemory);
+}
+
+hardware::Measured machine() {
+  hardware::Measured measured;
+  measured.mapped_read_bandwidth_gbs = 30;
+  measured.int8_tops = 1.3;
+  measured.f32_tflops = 0.3;
+  return measured;
+}
+
+// The shape and the ceilings of a 1.1B model in Q4_K_M on a 2-core machine.
+TokenWork work() {
+  TokenWork out;
+  out.layer_bytes = 560'000'000;
+  out.output_bytes = 54'000'000;
+  out.layer_values = 969'000'000;
+  out.output_values = 65'500'000;
+  out.attention_width = 22 * 2048;
+  out.kv_bytes_f16 = 22 * 1024;
+  return out;
+}
+
+TEST(SpeedEstimate, OneSequenceIsLimitedByReading) {
+  const SpeedEstimate speed = estimate_decode(work(), machine(), 1, 0);
+  EXPECT_NEAR(speed.ceiling, 30e9 / 614e6, 0.1);
+  EXPECT_LT(speed.predicted, speed.ceiling);
+  EXPECT_LT(estimate_decode(work(), machine(), 1, 4096).ceiling, speed.ceiling);
+}
+
+TEST(SpeedEstimate, ManySequencesAreLimitedByMultiplying) {
+  const SpeedEstimate speed = estimate_decode(work(), machine(), 64, 0);
+  EXPECT_NEAR(speed.ceiling, 1.3e12 / (2 * 1.0345e9), 1);
+}
+
+TEST(SpeedEstimate, PrefillGetsSlowerWithDepth) {
+  const double at_0 = estimate_prefill(work(), machine(), 512, 0).ceiling;
+  const double at_4096 = estimate_prefill(work(), machine(), 512, 4096).ceiling;
+  EXPECT_GT(at_0, at_4096);
+  EXPECT_LT(at_0, 1.3e12 / (2 * 969e6));
+}
+
+TEST(SpeedEstimate, NothingIsPredictedWithoutCeilings) {
+  EXPECT_EQ(estimate_decode(work(), {}, 1, 0).predicted, 0);
+  EXPECT_EQ(estimate_prefill(work(), {}, 512, 0).predicted, 0);
+}
+
+}  // namespace
+}  // namespace quern::loader
