@@ -60,4 +60,9 @@ bool GgufFile::poisoned() const {
                      [](const auto& mapping) { return mapping->poisoned(); });
 }
 
+bool GgufFile::changed_on_disk() const {
+  return std::any_of(mappings_.begin(), mappings_.end(),
+                     [](const auto& mapping) { return mapping->changed_on_disk(); });
+}
+
 }  // namespace quern::gguf

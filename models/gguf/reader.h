@@ -57,6 +57,9 @@ class GgufFile {
   // True once an access to the mapping failed (file truncated under us, I/O error): results
   // computed from it are void. See MappedFile::poisoned.
   bool poisoned() const;
+  // Whether a file was rewritten in place since it was opened (size or modification time); being
+  // replaced by rename or deleted does not count. See MappedFile::changed_on_disk.
+  bool changed_on_disk() const;
 
  private:
   friend class GgufParser;

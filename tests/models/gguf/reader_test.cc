@@ -156,7 +156,9 @@ TEST_F(ReaderFileTest, TruncationAfterOpeningPoisonsTheFile) {
   write(source.bytes());
   const auto file = GgufFile::open(path_);
   ASSERT_TRUE(file.ok()) << file.error().message();
+  EXPECT_FALSE((*file)->changed_on_disk());
   std::filesystem::resize_file(path_, 4096);
+  EXPECT_TRUE((*file)->changed_on_disk());
   EXPECT_FALSE((*file)->poisoned());
   const volatile std::byte* data = (*file)->find_tensor("big")->data.data();
   EXPECT_TRUE(data[65535] == std::byte{0});
