@@ -28,7 +28,7 @@ struct Bytes {
 };
 
 // Commands an option belongs to, as bits.
-enum Command : uint32_t { kServe = 1, kRun = 2, kModelFile = 4 };
+enum Command : uint32_t { kServe = 1, kRun = 2, kModelFile = 4, kBench = 8, kFit = 16 };
 
 struct Options {
 #define QUERN_OPTION(field, type, letter, fallback, check, commands, help) type field{};

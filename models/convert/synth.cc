@@ -243,7 +243,9 @@ class Generator {
         QUERN_RETURN_IF_ERROR(write_matrix(tensor, key, total_bytes));
       } else {
         const std::vector<float> values = vector_values(*plan_.shape, tensor, key);
-        QUERN_RETURN_IF_ERROR(output_.write(std::as_bytes(std::span(values))));
+        const auto bytes = std::as_bytes(std::span(values));
+        QUERN_RETURN_IF_ERROR(output_.write(bytes));
+        report(bytes.size(), total_bytes);
       }
     }
     return ok_status();
@@ -263,10 +265,14 @@ class Generator {
                     buffer_.data() + static_cast<uint64_t>(begin) * blocks.unit_bytes());
       });
       QUERN_RETURN_IF_ERROR(output_.write(buffer_));
-      done_ += buffer_.size();
-      if (options_.progress) options_.progress(done_, total_bytes);
+      report(buffer_.size(), total_bytes);
     }
     return ok_status();
+  }
+
+  void report(uint64_t written, uint64_t total_bytes) {
+    done_ += written;
+    if (options_.progress) options_.progress(done_, total_bytes);
   }
 
   const BlockPool& pool_of(FormatId id) {

@@ -116,7 +116,7 @@ def run_llama(args, path):
 
 
 def run_quern(args, model):
-    command = [str(args.quern), "bench", str(model), "-t", str(args.threads), "-p", args.prompt,
+    command = [str(args.quern.resolve()), "bench", str(model), "-t", str(args.threads), "-p", args.prompt,
                "-n", args.steps, "-c", args.depth, "-b", "1", "-r", "1", "--json", *args.quern_arg]
     report = json.loads(call(command))
     return {(row["test"], row["tokens"], row["depth"]): row["tokens_per_second"]["median"]

@@ -1,0 +1,292 @@
+// `quern bench`: prefill and decode rates of a model, beside the machine's ceilings.
+#include <algorithm>
+#include <cstdio>
+
+#include "config/base/json.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "models/loader/embedded_model.h"
+#include "models/loader/model.h"
+#include "models/loader/speed_estimate.h"
+#include "server/cli/bench_runner.h"
+#include "server/cli/ceilings.h"
+#include "server/cli/option_flags.h"
+
+namespace quern::cli {
+namespace {
+
+struct BenchArguments {
+  explicit BenchArguments(CLI::App& app) : flags(app, options::kBench) {}
+  OptionFlags flags;
+  std::string model;
+  std::vector<int32_t> prompts = {512};
+  std::vector<int32_t> steps = {128};
+  std::vector<int32_t> batches = {1, 4, 16};
+  std::vector<int32_t> depths = {0, 4096};
+  int repetitions = 3;
+  bool no_measure = false;
+  bool json = false;
+};
+
+struct Row {
+  BenchCase bench;
+  std::vector<double> rates;  // tokens/s of each repetition, all sequences together
+  double read_share = 0;      // of the measured read bandwidth through a mapping; 0: not known
+  double multiply_share = 0;  // of the measured int8 rate; 0: not known
+  double predicted = 0;       // tokens/s; 0: not known
+
+  double median() const {
+    std::vector<double> sorted = rates;
+    std::sort(sorted.begin(), sorted.end());
+    const size_t half = sorted.size() / 2;
+    return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  }
+  double lowest() const { return *std::min_element(rates.begin(), rates.end()); }
+  double highest() const { return *std::max_element(rates.begin(), rates.end()); }
+};
+
+// What was benchmarked, for the head of the report.
+struct Setting {
+  std::string model;
+  std::string backend;
+  int threads = 0;
+  options::Options options;
+  hardware::LoadedProfile profile;
+  loader::ModelSize size;
+  std::vector<std::string> kernels;
+};
+
+std::vector<BenchCase> cases_of(const BenchArguments& arguments) {
+  std::vector<BenchCase> cases;
+  for (const int32_t depth : arguments.depths) {
+    for (const int32_t tokens : arguments.prompts) {
+      if (tokens > 0) cases.push_back({BenchCase::Kind::kPrefill, tokens, 1, depth});
+    }
+    for (const int32_t tokens : arguments.steps) {
+      for (const int32_t batch : arguments.batches) {
+        if (tokens > 0) cases.push_back({BenchCase::Kind::kDecode, tokens, batch, depth});
+      }
+    }
+  }
+  return cases;
+}
+
+void compare_with_ceilings(const Setting& setting, Row& row) {
+  const hardware::Measured& machine = setting.profile.profile.measured;
+  const loader::TokenWork& work = setting.size.work;
+  const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
+  const double rate = row.median();
+  const double batch = row.bench.batch;
+  const double kv_bytes = batch * row.bench.depth * static_cast<double>(work.kv_bytes_f16);
+  if (decode && machine.mapped_read_bandwidth_gbs > 0) {
+    const double bytes_per_second = rate / batch * (static_cast<double>(work.bytes()) + kv_bytes);
+    row.read_share = bytes_per_second / (1e9 * machine.mapped_read_bandwidth_gbs);
+  }
+  if (machine.int8_tops > 0) {
+    const auto values = static_cast<double>(decode ? work.values() : work.layer_values);
+    row.multiply_share = rate * 2 * values / (1e12 * machine.int8_tops);
+  }
+  row.predicted =
+      (decode ? loader::estimate_decode(work, machine, row.bench.batch, row.bench.depth)
+              : loader::estimate_prefill(work, machine, row.bench.tokens, row.bench.depth))
+          .predicted;
+}
+
+std::string text(const char* format, double value) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof(buffer), format, value);
+  return buffer;
+}
+
+std::string share_text(double share) { return share > 0 ? text("%.0f %%", share * 100) : "-"; }
+
+std::string padded(const std::string& cell, size_t width) {
+  return std::string(width > cell.size() ? width - cell.size() : 0, ' ') + cell;
+}
+
+void print_head(const Process& process, const Setting& setting) {
+  const hardware::Measured& machine = setting.profile.profile.measured;
+  process.out << setting.model << "\n"
+              << setting.backend << ", " << setting.threads << " threads, keys and values in "
+              << setting.options.kv_format << ", steps of up to " << setting.options.max_step_tokens
+              << " tokens\n";
+  for (const std::string& line : setting.kernels) process.out << "  " << line << '\n';
+  if (machine.int8_tops > 0) {
+    process.out << "ceilings: " << text("%.1f GB/s", machine.mapped_read_bandwidth_gbs)
+                << " read through a mapping, " << text("%.2f", machine.int8_tops)
+                << " T int8 operations/s with " << machine.threads << " threads ("
+                << setting.profile.note << ")\n";
+  } else {
+    process.out << "ceilings: not measured; run `quern hardware measure`\n";
+  }
+  process.out << '\n'
+              << "test      tokens  batch  depth   tokens/s       low      high  of read  of int8  "
+                 "predicted\n";
+}
+
+void print_row(const Process& process, const Row& row) {
+  const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
+  process.out << (decode ? "decode  " : "prefill ") << padded(std::to_string(row.bench.tokens), 8)
+              << padded(std::to_string(row.bench.batch), 7)
+              << padded(std::to_string(row.bench.depth), 7)
+              << padded(text("%.2f", row.median()), 11) << padded(text("%.2f", row.lowest()), 10)
+              << padded(text("%.2f", row.highest()), 10) << padded(share_text(row.read_share), 9)
+              << padded(share_text(row.multiply_share), 9)
+              << padded(row.predicted > 0 ? text("%.1f", row.predicted) : "-", 11) << '\n';
+}
+
+Json row_json(const Row& row) {
+  const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
+  const auto known = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
+  return {{"test", decode ? "decode" : "prefill"},
+          {"tokens", row.bench.tokens},
+          {"batch", row.bench.batch},
+          {"depth", row.bench.depth},
+          {"tokens_per_second",
+           {{"median", row.median()},
+            {"low", row.lowest()},
+            {"high", row.highest()},
+            {"all", row.rates}}},
+          {"share_of_read_bandwidth", known(row.read_share)},
+          {"share_of_int8_rate", known(row.multiply_share)},
+          {"predicted", known(row.predicted)}};
+}
+
+Json report_json(const Setting& setting, const std::vector<Row>& rows) {
+  const hardware::Measured& machine = setting.profile.profile.measured;
+  Json list = Json::array();
+  for (const Row& row : rows) list.push_back(row_json(row));
+  return {{"model", setting.model},
+          {"backend", setting.backend},
+          {"threads", setting.threads},
+          {"kv_format", setting.options.kv_format},
+          {"max_step_tokens", setting.options.max_step_tokens},
+          {"kernels", setting.kernels},
+          {"weight_bytes_per_token", setting.size.work.bytes()},
+          {"weight_values_per_token", setting.size.work.values()},
+          {"ceilings",
+           {{"mapped_read_bandwidth_gbs", machine.mapped_read_bandwidth_gbs},
+            {"read_bandwidth_gbs", machine.read_bandwidth_gbs},
+            {"int8_tops", machine.int8_tops},
+            {"f32_tflops", machine.f32_tflops},
+            {"threads", machine.threads},
+            {"note", setting.profile.note}}},
+          {"rows", list}};
+}
+
+// Repetitions go round all cases, so that a machine that slows down slows all of them.
+Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
+                                 const std::vector<BenchCase>& cases, int repetitions) {
+  std::vector<Row> rows;
+  for (const BenchCase& bench : cases) rows.emplace_back().bench = bench;
+  // Warms caches, page tables and threads, and finds errors early.
+  BenchCase warm_up = cases.front();
+  warm_up.tokens = std::min(warm_up.tokens, 64);
+  warm_up.depth = 0;
+  QUERN_ASSIGN_OR_RETURN([[maybe_unused]] const double warm, runner.run(warm_up));
+  for (int i = 0; i < repetitions; ++i) {
+    for (Row& row : rows) {
+      if (process.err_is_terminal) {
+        process.err << "\rrepetition " << i + 1 << " of " << repetitions << std::flush;
+      }
+      QUERN_RETURN_IF_ERROR(runner.prepare(row.bench));
+      QUERN_ASSIGN_OR_RETURN(const double seconds, runner.run(row.bench));
+      row.rates.push_back(static_cast<double>(row.bench.all_tokens()) / std::max(seconds, 1e-9));
+    }
+  }
+  if (process.err_is_terminal) process.err << "\r" << std::string(40, ' ') << "\r" << std::flush;
+  return rows;
+}
+
+Status bench(const Process& process, const BenchArguments& arguments) {
+  const std::vector<BenchCase> cases = cases_of(arguments);
+  if (cases.empty()) {
+    return Error(ErrorKind::kInvalidInput, "nothing to measure; give -p or -n more than 0");
+  }
+  Setting setting;
+  QUERN_ASSIGN_OR_RETURN(options::Resolved resolved, arguments.flags.resolve(process));
+  setting.options = std::move(resolved.options);
+  const options::Options& options = setting.options;
+  if (options.device == "cuda") {
+    return Error(ErrorKind::kUnsupported,
+                 "device cuda was asked for, but this command measures the CPU; use --device cpu");
+  }
+  QUERN_ASSIGN_OR_RETURN(setting.profile, profile_with_ceilings(process, !arguments.no_measure));
+  const hardware::HardwareProfile& profile = setting.profile.profile;
+  QUERN_ASSIGN_OR_RETURN(const auto backend,
+                         cpu::create_cpu_backend({profile, static_cast<int>(options.threads),
+                                                  options.kernel, options.isa}));
+  auto file = arguments.model.empty()
+                  ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
+                  : gguf::GgufFile::open(arguments.model);
+  if (!file.ok()) return file.error();
+  QUERN_ASSIGN_OR_RETURN(setting.size, loader::model_size(**file));
+  QUERN_ASSIGN_OR_RETURN(const auto model, loader::Model::load(*file, *backend));
+  setting.model = model->facts().name + ", " + model->facts().recipe + ", " +
+                  options::format_bytes(model->facts().file_bytes) + ", " + (*file)->label();
+  setting.backend = backend->name();
+  setting.threads =
+      options.threads > 0 ? static_cast<int>(options.threads) : profile.cpu.physical_cores;
+  setting.kernels = backend->explain();
+
+  const BenchSize size = {
+      .kv_format = options.kv_format == "f32" ? ops::KvFormat::kF32 : ops::KvFormat::kF16,
+      .max_step_tokens = static_cast<int32_t>(options.max_step_tokens)};
+  QUERN_ASSIGN_OR_RETURN(const auto runner,
+                         BenchRunner::create(*backend, model->weights(), size, cases));
+  if (!arguments.json) print_head(process, setting);
+  QUERN_ASSIGN_OR_RETURN(std::vector<Row> rows,
+                         measure(process, *runner, cases, arguments.repetitions));
+  if ((*file)->poisoned()) {
+    return Error(ErrorKind::kIo, (*file)->label() +
+                                     ": reading the file failed while it was "
+                                     "measured; get it again");
+  }
+  for (Row& row : rows) {
+    compare_with_ceilings(setting, row);
+    if (!arguments.json) print_row(process, row);
+  }
+  if (arguments.json) process.out << dump_json(report_json(setting, rows), 2) << '\n';
+  process.out.flush();
+  return ok_status();
+}
+
+}  // namespace
+
+Action define_bench(CLI::App& app, const Process& process) {
+  auto arguments = std::make_shared<BenchArguments>(app);
+  constexpr int32_t kMost = 1 << 20;
+  app.add_option("MODEL", arguments->model, "GGUF file; the embedded demo model when absent");
+  app.add_option("-p,--prompt", arguments->prompts, "prompt lengths to measure; 0: none [512]")
+      ->delimiter(',')
+      ->check(CLI::Range(0, kMost));
+  app.add_option("-n,--steps", arguments->steps, "tokens to decode per sequence; 0: none [128]")
+      ->delimiter(',')
+      ->check(CLI::Range(0, kMost));
+  app.add_option("-b,--batch", arguments->batches, "sequences decoded at once [1,4,16]")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 256));
+  app.add_option("-c,--depth", arguments->depths, "tokens in the context before [0,4096]")
+      ->delimiter(',')
+      ->check(CLI::Range(0, kMost));
+  app.add_option("-r,--repetitions", arguments->repetitions, "how often [3]")
+      ->check(CLI::Range(1, 1000));
+  app.add_flag("--no-measure", arguments->no_measure,
+               "do not measure the machine's ceilings if the profile has none");
+  app.add_flag("--json", arguments->json, "print the report as JSON");
+  app.footer(
+      "\nExamples:\n"
+      "  quern bench model.gguf\n"
+      "  quern bench model.gguf -p 512 -n 128 -b 1 -c 0 -r 5 --json\n"
+      "  quern bench model.gguf --isa avx2 -t 1\n"
+      "\nPrints the median, lowest and highest rate of the repetitions in tokens/s, all sequences\n"
+      "together; \"of read\" is the share of the measured read bandwidth that reading weights and\n"
+      "context takes up, \"of int8\" the share of the measured multiply-add rate.\n");
+  return [arguments, &process] {
+    if (const Status done = bench(process, *arguments); !done.ok()) {
+      return fail(process, done.error());
+    }
+    return kExitDone;
+  };
+}
+
+}  // namespace quern::cli
