@@ -87,15 +87,16 @@ http::ServerCounters App::counters() const { return server_->counters(); }
 bool App::drain(std::chrono::steady_clock::time_point deadline) {
   draining_->store(true);
   server_->stop_accepting();
-  for (const ServedModel& model : catalogue_->models) model.engine->drain(deadline);
-  // Engines have ended every request; the answers still need to be written.
-  const bool finished = server_->wait_idle(deadline + std::chrono::seconds(1));
-  stop();
-  return finished;
+  return server_->wait_idle(deadline);
 }
 
 void App::stop() {
-  if (server_) server_->stop();
+  if (!server_) return;
+  draining_->store(true);
+  server_->stop_accepting();
+  // Long enough for the last event of a drained engine to reach its client.
+  server_->wait_idle(std::chrono::steady_clock::now() + std::chrono::milliseconds(500));
+  server_->stop();
 }
 
 }  // namespace quern::api

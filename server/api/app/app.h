@@ -1,8 +1,8 @@
 // The front door as a whole: models and options in, a listening server out. What the command line
 // uses.
 //
-// Life: create() binds the addresses, start() answers, drain() or stop() ends. Engines and models
-// belong to the caller and must outlive the App.
+// Life: create() binds the addresses, start() answers, drain() lets requests finish, stop() ends.
+// Engines and models belong to the caller and must outlive the App.
 #pragma once
 
 #include <chrono>
@@ -40,8 +40,11 @@ class App {
   // "http://127.0.0.1:8080", one per address listened on.
   std::vector<std::string> urls() const;
   http::ServerCounters counters() const;
-  // Takes no more work, lets requests finish until `deadline`, then stops. True when all finished.
+  // Takes no more work (listeners close, /health says 503 on open connections) and waits for the
+  // requests in progress. True when all are answered, false at `deadline`; may be called again. The
+  // engines go on: drain them and call stop() to end what is left.
   bool drain(std::chrono::steady_clock::time_point deadline);
+  // Gives answers on their way a moment to be written, then cuts every connection. Idempotent.
   void stop();
 
  private:
