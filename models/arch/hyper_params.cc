@@ -148,6 +148,21 @@ Status read_row(const std::string& prefix, const HyperParamRow& row, const gguf:
   return ok_status();
 }
 
+// YaRN variants whose keys implementations read differently: refused rather than guessed. 1 and -1
+// (unset) change nothing.
+Status refuse_yarn_variants(const std::string& prefix, const gguf::Metadata& metadata) {
+  for (const std::string_view name : {"yarn_ext_factor", "yarn_attn_factor"}) {
+    const std::string key = prefix + "rope.scaling." + std::string(name);
+    QUERN_ASSIGN_OR_RETURN(const auto value, metadata.find_float(key));
+    if (value.has_value() && *value != 1.0 && *value != -1.0) {
+      return Error(ErrorKind::kUnsupported,
+                   key + " is " + real_text(*value) +
+                       "; only models with the plain YaRN of the paper (1) can run");
+    }
+  }
+  return ok_status();
+}
+
 // rope.scaling.type and .factor, with the older key rope.scale_linear.
 Status read_rope_scaling(const std::string& prefix, const gguf::Metadata& metadata,
                          HyperParams& hyper) {
@@ -166,6 +181,7 @@ Status read_rope_scaling(const std::string& prefix, const gguf::Metadata& metada
     hyper.rope_scaling = RopeScaling::kLinear;
   } else if (*type == "yarn") {
     hyper.rope_scaling = RopeScaling::kYarn;
+    QUERN_RETURN_IF_ERROR(refuse_yarn_variants(prefix, metadata));
   } else if (*type == "longrope" || *type == "su") {
     hyper.rope_scaling = RopeScaling::kLongRope;
   } else {

@@ -124,6 +124,9 @@ class Golden:
             writer.add_rope_scaling_factor(parameters["factor"])
         if kind in ("yarn", "longrope"):
             writer.add_rope_scaling_orig_ctx_len(parameters["original_max_position_embeddings"])
+        if kind == "yarn":
+            writer.add_rope_scaling_yarn_beta_fast(parameters["beta_fast"])
+            writer.add_rope_scaling_yarn_beta_slow(parameters["beta_slow"])
         if kind == "llama3":
             plain = 1.0 / parameters["rope_theta"]**(np.arange(0, n_rot, 2, dtype=np.float64) / n_rot)
             divisors = plain / rotary.inv_freq.numpy().astype(np.float64)
@@ -199,7 +202,8 @@ def cases():
         **BASE, rope_parameters=rope("linear", factor=4.0), tie_word_embeddings=True)
     yield "llama_yarn", "llama", LlamaForCausalLM, LlamaConfig(
         **BASE, head_dim=16, tie_word_embeddings=True,
-        rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32))
+        rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=64,
+                             beta_fast=2.0, beta_slow=0.25))
     yield "llama_llama3", "llama", LlamaForCausalLM, LlamaConfig(
         **BASE, head_dim=16, tie_word_embeddings=True,
         rope_parameters=rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,

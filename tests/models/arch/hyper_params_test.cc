@@ -127,6 +127,13 @@ TEST(HyperParams, ReadsRopeScaling) {
   EXPECT_EQ(hyper->rope_factor, 4);
   EXPECT_EQ(hyper->rope_original_context, 512);
 
+  metadata.set("llama.rope.scaling.yarn_ext_factor", 1.0F);
+  EXPECT_TRUE(read(metadata).ok());
+  metadata.set("llama.rope.scaling.yarn_attn_factor", 0.5F);
+  hyper = read(metadata);
+  ASSERT_FALSE(hyper.ok());
+  EXPECT_EQ(hyper.error().kind(), ErrorKind::kUnsupported);
+
   gguf::Metadata old_key = sane_metadata("llama");
   old_key.set("llama.rope.scale_linear", 2.0F);
   hyper = read(old_key);
