@@ -25,7 +25,7 @@ class Simulation {
   explicit Simulation(uint32_t seed) : random_(seed), scheduler_(make_budget()) {}
 
   void run() {
-    for (int step = 0; step < 60; ++step) {
+    for (int step = 0; step < 40; ++step) {
       arrive();
       cancel();
       turn();
@@ -153,7 +153,7 @@ class Simulation {
 
 TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
   int64_t preemptions = 0;
-  for (uint32_t seed = 0; seed < 3000; ++seed) {
+  for (uint32_t seed = 0; seed < 2000; ++seed) {
     Simulation simulation(seed);
     simulation.run();
     ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
