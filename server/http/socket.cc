@@ -18,9 +18,11 @@ namespace quern::http {
 namespace {
 
 int remaining_ms(Clock::time_point deadline) {
-  const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-  return static_cast<int>(std::clamp<long long>(left, 0, 3'600'000));
+  const auto now = Clock::now();
+  if (deadline <= now)
+    return 0;  // time_point::min() stands for "do not wait": not to be subtracted
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
+  return static_cast<int>(std::min<long long>(left, 3'600'000));
 }
 
 std::string numeric_address(const sockaddr_storage& storage, bool with_port) {
