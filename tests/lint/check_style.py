@@ -18,7 +18,7 @@ RULES = [
     (r"\b(std::)?(stoi|stol|stoul|stoull|stof|stod|strtol|strtoul|strtod|atoi|atof)\s*\(", [],
      "parse numbers with std::from_chars"),
     (r"\b(std::)?(sprintf|strcpy|strcat|gets)\s*\(", [], "unbounded write"),
-    (r"\b(std::)?getenv\s*\(", ["server/main.cc"], "the environment is read once, in main"),
+    (r"\b(std::)?getenv\s*\(", ["server/main.cc", "tests/"], "the environment is read once, in main"),
     (r"std::(cout|cerr)\b", ["server/main.cc", "tests/"], "print through the caller's stream"),
     (r"(?<![\w:])(std::)?(printf|puts|fprintf)\s*\(", ["config/base/result.cc", "tests/"],
      "print through the caller's stream or the log"),
@@ -27,7 +27,7 @@ RULES = [
     (r"\b(std::)?system\s*\(", ["tests/"], "no shell"),
     (r"#include <(immintrin|arm_neon|x86intrin)\.h>", ["kernels/cpu/"],
      "instruction-set headers stay in kernels/cpu"),
-    (r"#include <cuda", ["kernels/cuda/"], "CUDA headers stay in kernels/cuda"),
+    (r"#include <cuda", ["kernels/cuda/", "kernels/formats/portable.h"], "CUDA headers stay in kernels/cuda"),
     (r"#include [<\"]httplib\.h", ["server/http/"], "the HTTP library is wrapped once"),
     (r"#include <nlohmann", ["config/base/json.h"], "JSON goes through config/base/json.h"),
     (r"#include \"config/base/json\.h\"",
@@ -41,7 +41,7 @@ RULES = [
 FILE_CAP = 600
 FUNCTION_CAP = 100
 # Tables of constants and generated files are exempt from the caps.
-TABLE_MARK = "table of constants"
+TABLE_MARK = re.compile("tables? of constants", re.IGNORECASE)
 
 
 def sources():
@@ -88,7 +88,7 @@ def function_lengths(lines):
 
 
 def check_lengths(path, lines):
-    if any(TABLE_MARK in line for line in lines[:12]):
+    if TABLE_MARK.search(" ".join(lines[:12])):
         return
     if len(lines) > FILE_CAP:
         yield f"{path}:1: {len(lines)} lines, more than {FILE_CAP}"

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 TEST(Options, DefaultsAreTheTablesOwn) {
   const auto resolved = resolve({});
   ASSERT_TRUE(resolved.ok());
-  EXPECT_EQ(resolved->options.host, "127.0.0.1");
+  EXPECT_EQ(resolved->options.host, "localhost");
   EXPECT_EQ(resolved->options.port, 8080);
   EXPECT_EQ(resolved->options.temperature, 0.8);
   EXPECT_EQ(resolved->options.insecure, false);
