@@ -21,6 +21,7 @@ enum class When : uint8_t {
   kSharedOrExperts,  // that, or four or more experts
   kEightExperts,     // exactly 8 experts, as in Mixtral
   kFewExperts,       // any other number, or none
+  kMoreBitsOfEightExperts,
 };
 
 struct Rule {
@@ -50,6 +51,7 @@ struct Replacement {
   FormatId instead;
 };
 constexpr Replacement kReplacements[] = {
+    {FormatId::kQ2_K, FormatId::kQ4_0},  {FormatId::kQ3_K, FormatId::kQ4_0},
     {FormatId::kQ4_K, FormatId::kQ5_0},  {FormatId::kQ5_K, FormatId::kQ5_1},
     {FormatId::kQ6_K, FormatId::kQ8_0},  {FormatId::kQ8_K, FormatId::kQ8_0},
     {FormatId::kTQ1_0, FormatId::kQ4_0}, {FormatId::kTQ2_0, FormatId::kQ4_0},
@@ -81,6 +83,8 @@ bool applies(When when, const TensorPlace& place) {
       return place.n_experts == 8;
     case When::kFewExperts:
       return place.n_experts != 8;
+    case When::kMoreBitsOfEightExperts:
+      return place.n_experts == 8 && applies(When::kMoreBits, place);
   }
   return false;
 }
