@@ -66,7 +66,10 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   session->threads = options.threads > 0 ? static_cast<int>(options.threads)
                                          : session->profile.profile.cpu.physical_cores;
   QUERN_ASSIGN_OR_RETURN(auto file, open_file(options));
-  QUERN_ASSIGN_OR_RETURN(session->model, loader::Model::load(std::move(file), *session->backend));
+  loader::LoadOptions load_options;
+  load_options.context_length = options.context_size;
+  QUERN_ASSIGN_OR_RETURN(session->model,
+                         loader::Model::load(std::move(file), *session->backend, load_options));
 
   engine::EngineOptions engine_options;
   engine_options.context_tokens = options.context_size;
