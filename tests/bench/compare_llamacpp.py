@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def visible(folder, model):
         yield f"{INSIDE}/{model.name}"
     finally:
         if bound:
-            call(["umount", str(target)])
+            call(["umount", "--lazy", str(target)])
         target.unlink()
 
 
@@ -100,7 +101,7 @@ def with_proc(folder):
         yield
     finally:
         if mounted:
-            call(["umount", str(proc)])
+            call(["umount", "--lazy", str(proc)])
 
 
 def run_llama(args, path):
@@ -171,6 +172,8 @@ def main():
     parser.add_argument("--llama-arg", action="append", default=[], help="further argument; repeat")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    # Ending it by a signal, too, must leave no mount behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         prepare_chroot(args.chroot, args.mirror)
         with with_proc(args.chroot):
