@@ -55,9 +55,10 @@ std::vector<PromptSegment> segments_of(const Text& text) {
   return segments;
 }
 
-Result<Text> render_marked(const TemplateTree& tree, const RenderInput& input) {
+Result<Text> render_marked(const TemplateTree& tree, const RenderInput& input, bool probe) {
   Evaluator evaluator(tree);
   try {
+    if (probe) evaluator.limit_to_probe();
     evaluator.now_unix_s = input.now_unix_s;
     evaluator.set_input_bytes(json_bytes(input.messages) + json_bytes(input.tools) +
                               json_bytes(input.extra));
@@ -82,17 +83,21 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::parse(std::string sour
     return to_error(problem, problem.line);
   }
   made->source_ = std::move(source);
-  made->capabilities_ = probe_capabilities(*made);
+  const TemplateTree& tree = *made->compiled_->tree;
+  made->capabilities_ = probe_capabilities([&](const RenderInput& input) -> Result<std::string> {
+    QUERN_ASSIGN_OR_RETURN(Text text, render_marked(tree, input, true));
+    return std::move(text.bytes);
+  });
   return std::shared_ptr<const ChatTemplate>(std::move(made));
 }
 
 Result<std::vector<PromptSegment>> ChatTemplate::render(const RenderInput& input) const {
-  QUERN_ASSIGN_OR_RETURN(const Text text, render_marked(*compiled_->tree, input));
+  QUERN_ASSIGN_OR_RETURN(const Text text, render_marked(*compiled_->tree, input, false));
   return segments_of(text);
 }
 
 Result<std::string> ChatTemplate::render_text(const RenderInput& input) const {
-  QUERN_ASSIGN_OR_RETURN(Text text, render_marked(*compiled_->tree, input));
+  QUERN_ASSIGN_OR_RETURN(Text text, render_marked(*compiled_->tree, input, false));
   return std::move(text.bytes);
 }
 

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -123,12 +124,18 @@ struct Stmt {
   std::unique_ptr<MacroParts> macro;
 };
 
-// A variable in a filter chain that stands for the rendered block.
+// Symbols that every template has. The first stands for the rendered block in a filter chain; no
+// source can name it.
 inline constexpr int kBlockInputSymbol = 0;
+inline constexpr int kLoopSymbol = 1;
+inline constexpr int kCallerSymbol = 2;
+inline constexpr int kVarargsSymbol = 3;
+inline constexpr int kKwargsSymbol = 4;
 
 struct TemplateTree {
   Block body;
   std::vector<std::string> symbols;  // names of variables; index = symbol
+  std::unordered_map<std::string, int> symbol_numbers;
 };
 
 }  // namespace quern::chat

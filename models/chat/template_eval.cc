@@ -49,9 +49,8 @@ Evaluator::Evaluator(const TemplateTree& tree) : tree_(tree), scope_(std::make_s
 }
 
 void Evaluator::set_variable(std::string_view name, Value value) {
-  for (size_t i = 1; i < tree_.symbols.size(); ++i) {
-    if (tree_.symbols[i] == name) scope_->set(static_cast<int>(i), std::move(value));
-  }
+  const auto found = tree_.symbol_numbers.find(std::string(name));
+  if (found != tree_.symbol_numbers.end()) scope_->set(found->second, std::move(value));
 }
 
 Text Evaluator::render() {
@@ -167,17 +166,12 @@ Evaluator::Flow Evaluator::run_for(const Stmt& statement) {
   if (items.size() == 0) {
     return statement.branches.size() > 1 ? run_scoped(statement.branches[1]) : Flow::kNext;
   }
-  static constexpr std::string_view kLoop = "loop";
-  int loop_symbol = -1;
-  for (size_t i = 1; i < tree_.symbols.size() && loop_symbol < 0; ++i) {
-    if (tree_.symbols[i] == kLoop) loop_symbol = static_cast<int>(i);
-  }
   auto* loop = make<LoopObject>(std::move(items));
   for (size_t i = 0; i < loop->items().size(); ++i) {
     charge_step();
     const Restore restore(scope_, inner_scope());
     loop->move_to(i);
-    if (loop_symbol >= 0) scope_->set(loop_symbol, Value(static_cast<Object*>(loop)));
+    scope_->set(kLoopSymbol, Value(static_cast<Object*>(loop)));
     assign(*statement.target, loop->items().at(i));
     if (run_block(statement.branches[0]) == Flow::kBreak) break;
   }
@@ -282,19 +276,13 @@ void Evaluator::bind_macro_arguments(const MacroParts& macro, const Arguments& a
       scope_->set(symbol, Value::undefined("parameter '" + name + "' was not provided"));
     }
   }
-  const auto symbol_of = [&](std::string_view name) {
-    const auto found = std::find(tree_.symbols.begin(), tree_.symbols.end(), name);
-    return static_cast<int>(found - tree_.symbols.begin());
-  };
   if (macro.uses_caller && !has_caller) {
     const Value* caller = take_named("caller");
-    scope_->set(symbol_of("caller"),
-                caller == nullptr ? Value::undefined("No caller defined") : *caller);
+    scope_->set(kCallerSymbol, caller == nullptr ? Value::undefined("No caller defined") : *caller);
   }
   if (macro.uses_varargs) {
-    scope_->set(symbol_of("varargs"),
-                tuple({arguments.positional.begin() + static_cast<int64_t>(given),
-                       arguments.positional.end()}));
+    scope_->set(kVarargsSymbol, tuple({arguments.positional.begin() + static_cast<int64_t>(given),
+                                       arguments.positional.end()}));
   } else if (arguments.positional.size() > count) {
     fail("macro '" + macro.name + "' takes not more than " + std::to_string(count) +
          " argument(s)");
@@ -308,7 +296,7 @@ void Evaluator::bind_macro_arguments(const MacroParts& macro, const Arguments& a
     }
     rest.emplace_back(text(name), value);
   }
-  if (macro.uses_kwargs) scope_->set(symbol_of("kwargs"), dict(std::move(rest)));
+  if (macro.uses_kwargs) scope_->set(kKwargsSymbol, dict(std::move(rest)));
 }
 
 Value Evaluator::call_macro(const MacroParts& macro, const ScopeRef& closure,

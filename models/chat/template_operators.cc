@@ -173,6 +173,7 @@ Value concatenate(Runtime& runtime, const Value& a, const Value& b) {
                         (left->type == SequenceType::kList || left->type == SequenceType::kTuple);
   if (!joinable) refuse_operands("+", a, b);
   runtime.charge_work(left->items.size() + right->items.size());
+  runtime.charge_bytes((left->items.size() + right->items.size()) * sizeof(Value));
   std::vector<Value> items = left->items;
   items.insert(items.end(), right->items.begin(), right->items.end());
   return runtime.sequence(left->type, std::move(items));
@@ -192,8 +193,9 @@ Value repeat(Runtime& runtime, const Value& what, int64_t times) {
   }
   const Sequence& sequence = *what.as_sequence();
   if (sequence.items.empty()) return what;
-  if (count > SIZE_MAX / sequence.items.size() / 2) fail("a repeated list is too long");
+  if (count > SIZE_MAX / sequence.items.size() / sizeof(Value)) fail("a repeated list is too long");
   runtime.charge_work(count * sequence.items.size());
+  runtime.charge_bytes(count * sequence.items.size() * sizeof(Value));
   std::vector<Value> items;
   for (uint64_t i = 0; i < count; ++i) {
     items.insert(items.end(), sequence.items.begin(), sequence.items.end());

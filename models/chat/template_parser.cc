@@ -24,6 +24,7 @@ class Parser {
     auto tree = std::make_unique<TemplateTree>();
     tree->body = parse_block({});
     tree->symbols = symbols_.take_names();
+    tree->symbol_numbers = symbols_.take_numbers();
     return tree;
   }
 

@@ -24,7 +24,7 @@ Json tool_call(Json arguments) {
 
 class Probe {
  public:
-  explicit Probe(const ChatTemplate& chat_template) : template_(chat_template) {}
+  explicit Probe(const ProbeRender& render) : render_(render) {}
 
   std::optional<std::string> render(Json messages, Json tools = nullptr, bool generation = true,
                                     Json extra = Json::object()) const {
@@ -33,7 +33,7 @@ class Probe {
     input.tools = std::move(tools);
     input.add_generation_prompt = generation;
     input.extra = std::move(extra);
-    auto text = template_.render_text(input);
+    auto text = render_(input);
     if (!text.ok()) return std::nullopt;
     return std::move(text).value();
   }
@@ -44,7 +44,7 @@ class Probe {
   }
 
  private:
-  const ChatTemplate& template_;
+  const ProbeRender& render_;
 };
 
 void probe_calls(const Probe& probe, const Json& user, ChatCapabilities& found) {
@@ -73,8 +73,8 @@ void probe_calls(const Probe& probe, const Json& user, ChatCapabilities& found) 
 
 }  // namespace
 
-ChatCapabilities probe_capabilities(const ChatTemplate& chat_template) {
-  const Probe probe(chat_template);
+ChatCapabilities probe_capabilities(const ProbeRender& render) {
+  const Probe probe(render);
   ChatCapabilities found;
   found.string_content = probe.shows(Json::array({message("user", kNeedle)}));
   const auto parts = probe.render(Json::array({message("user", text_parts(kNeedle))}));

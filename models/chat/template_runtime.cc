@@ -45,6 +45,12 @@ void Runtime::set_input_bytes(uint64_t input_bytes) {
   output_limit = TemplateLimits::kOutputBytes + TemplateLimits::kOutputPerInputByte * input_bytes;
 }
 
+void Runtime::limit_to_probe() {
+  steps_ /= TemplateLimits::kProbeShare;
+  work_ /= TemplateLimits::kProbeShare;
+  bytes_ /= TemplateLimits::kProbeShare / 4;
+}
+
 void Runtime::exhausted(const char* what) {
   steps_ = work_ = bytes_ = 0;
   fail(std::string("the rendering exceeds its budget of ") + what +
@@ -65,6 +71,7 @@ Value Runtime::text(std::string bytes, bool from_user) {
 
 Value Runtime::sequence(SequenceType type, std::vector<Value> items) {
   charge_work(items.size() + 1);
+  charge_bytes(items.size() * sizeof(Value) + sizeof(Sequence));
   auto made = std::make_shared<Sequence>();
   made->type = type;
   for (const Value& item : items) made->depth = std::max(made->depth, depth_of(item) + 1);
@@ -75,6 +82,7 @@ Value Runtime::sequence(SequenceType type, std::vector<Value> items) {
 
 Value Runtime::dict(std::vector<std::pair<Value, Value>> items) {
   charge_work(2 * items.size() + 1);
+  charge_bytes(items.size() * 4 * sizeof(Value) + sizeof(Dict));
   auto made = std::make_shared<Dict>();
   made->items.reserve(items.size());
   for (auto& [key, value] : items) {

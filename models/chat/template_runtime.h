@@ -28,7 +28,8 @@ struct TemplateLimits {
   static constexpr uint64_t kBytesPerInputByte = 64;      // ...plus this for each input byte
   static constexpr uint64_t kOutputBytes = uint64_t{1} << 20;  // output, plus 4 x input
   static constexpr uint64_t kOutputPerInputByte = 4;
-  static constexpr int64_t kRange = 100'000;  // elements of one range(), as Jinja's sandbox has it
+  static constexpr uint64_t kProbeShare = 64;  // a probe at load time gets this part of a budget
+  static constexpr int64_t kRange = 100'000;   // elements of one range(), as Jinja's sandbox has it
 };
 
 struct TemplateError {
@@ -48,7 +49,10 @@ class Runtime {
   int64_t now_unix_s = 0;
   uint64_t output_limit = 0;
 
+  // Grants the bytes that an input of this size may cost, and sets the output limit.
   void set_input_bytes(uint64_t input_bytes);
+  // Lowers the budgets to those of a probe.
+  void limit_to_probe();
   void charge_step() {
     if (steps_-- == 0) exhausted("steps");
   }

@@ -90,13 +90,16 @@ class TokenStream {
 // Variables by number, so that scopes compare integers.
 class SymbolTable {
  public:
-  SymbolTable() { intern(""); }  // kBlockInputSymbol: no source can name it
+  SymbolTable() {
+    for (const char* name : {"", "loop", "caller", "varargs", "kwargs"}) intern(name);
+  }
   int intern(const std::string& name) {
     const auto [it, added] = numbers_.emplace(name, static_cast<int>(names_.size()));
     if (added) names_.push_back(name);
     return it->second;
   }
   std::vector<std::string> take_names() { return std::move(names_); }
+  std::unordered_map<std::string, int> take_numbers() { return std::move(numbers_); }
 
  private:
   std::unordered_map<std::string, int> numbers_;

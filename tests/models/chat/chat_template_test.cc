@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 
-#include "config/base/checked.h"
 
 namespace quern::chat {
 namespace {
@@ -113,7 +112,8 @@ void expect_refused(const std::string& source, std::string_view part) {
   }
   EXPECT_NE(error.message().find(part), std::string::npos) << error.message();
   EXPECT_NE(error.message().find("line"), std::string::npos) << error.message();
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20)) << source;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(took.count(), 20.0) << source.substr(0, 80);  // about 1 s; sanitizers are slower
 }
 
 const char* const kHostileLoops[] = {
@@ -160,17 +160,19 @@ TEST(Hostile, Nesting) {
   expect_refused("{{ " + repeated("(", 10000) + "1" + repeated(")", 10000) + " }}",
                  "nested deeper");
   expect_refused("{{ " + repeated("[", 10000) + repeated("]", 10000) + " }}", "nested deeper");
-  expect_refused("{{ " + repeated("{1:", 10000) + " }}", "nested deeper");
+  expect_refused("{{ " + repeated("{1:", 10000) + "1" + repeated("}", 10000) + " }}",
+                 "nested deeper");
   expect_refused("{{ " + repeated("not ", 10000) + "1 }}", "nested deeper");
   expect_refused("{{ " + repeated("-", 10000) + "1 }}", "nested deeper");
   expect_refused("{{ " + repeated("a if b else ", 10000) + "1 }}", "nested deeper");
-  expect_refused("{{ " + repeated("f(", 10000) + " }}", "nested deeper");
+  expect_refused("{{ " + repeated("f(", 10000) + repeated(")", 10000) + " }}", "nested deeper");
   expect_refused("{{ a" + repeated(".b", 10000) + " }}", "levels");
   expect_refused("{{ a" + repeated("[0]", 10000) + " }}", "levels");
   expect_refused("{{ a" + repeated("|upper", 10000) + " }}", "levels");
   expect_refused("{{ 1" + repeated("+1", 10000) + " }}", "levels");
   expect_refused("{{ 1" + repeated(" or 1", 10000) + " }}", "levels");
-  expect_refused("{% set " + repeated("(", 10000) + "a %}", "nested deeper");
+  expect_refused("{% set " + repeated("(", 10000) + "a" + repeated(")", 10000) + " = 1 %}",
+                 "nested deeper");
   expect_refused("{{ a" + repeated("()", 10000) + " }}", "levels");
   expect_refused("{{ x" + repeated(" is defined", 10000) + " }}", "");
   expect_refused(repeated("{% macro m() %}", 10000), "nested deeper");
