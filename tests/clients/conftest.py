@@ -34,11 +34,12 @@ def model(openai_client):
 
 @pytest.fixture(scope="session")
 def expected_text():
+    """What the author of the demo model published: 256 tokens at temperature 0."""
     path = os.environ.get("QUERN_TEST_EXPECTED")
-    if not path or not os.path.exists(path):
-        pytest.skip("no published text at QUERN_TEST_EXPECTED")
-    with open(path, encoding="utf-8") as file:
-        return file.read().strip()
+    if not path:
+        pytest.skip("QUERN_TEST_EXPECTED is not set: another model than the demo model is served")
+    with open(path, encoding="utf-8", newline="") as file:
+        return file.read().removesuffix("\n")  # which ends the output of the program, not the text
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ done
 export QUERN_TEST_URL="$url"
 # The published text belongs to the demo model only.
 if [ $# = 0 ]; then
-  export QUERN_TEST_EXPECTED="${QUERN_TEST_EXPECTED:-$root/../shared/data/stories260K/expected_greedy.txt}"
+  export QUERN_TEST_EXPECTED="$root/tests/golden/demo/expected_greedy.txt"
 fi
 failed=0
 "$work/venv/bin/python" -m pytest -q -p no:cacheprovider "$here" || failed=1

@@ -36,8 +36,8 @@ def test_streamed_completion_is_the_same_text(openai_client, model):
 
 
 def test_published_text(openai_client, model, expected_text):
-    answer = openai_client.completions.create(model=model, prompt="", max_tokens=-1, temperature=0)
-    assert answer.choices[0].text.strip() == expected_text
+    answer = openai_client.completions.create(model=model, prompt="", max_tokens=256, temperature=0)
+    assert answer.choices[0].text == expected_text
 
 
 def test_several_prompts_and_choices(openai_client, model):
