@@ -29,6 +29,8 @@ struct KernelRow {
 
 // A weight ready to multiply: where it lies and how.
 struct Weight {
+  virtual ~Weight() = default;  // backends add what they need
+
   tensor::TensorView view;
   const KernelRow* matmul_row = nullptr;
   std::string name;  // tensor name in the file

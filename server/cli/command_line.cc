@@ -2,6 +2,7 @@
 #include "server/cli/command.h"
 
 #include <array>
+#include <optional>
 
 namespace quern::cli {
 namespace {
@@ -21,6 +22,17 @@ constexpr std::string_view kExamples =
     "\n`quern COMMAND --help` explains a command. Every option can also be set by an environment\n"
     "variable (--max-sequences is QUERN_MAX_SEQUENCES) or in the configuration file.\n";
 
+// A first word that is no command, or nothing.
+std::optional<std::string> unknown_command(int argc, const char* const* argv) {
+  if (argc < 2) return std::nullopt;
+  const std::string_view word = argv[1];
+  if (word.empty() || word.front() == '-') return std::nullopt;
+  for (const CommandInfo& command : kCommands) {
+    if (command.name == word) return std::nullopt;
+  }
+  return std::string(word);
+}
+
 }  // namespace
 
 int fail(const Process& process, const Error& error) {
@@ -29,6 +41,11 @@ int fail(const Process& process, const Error& error) {
 }
 
 int run_command_line(int argc, const char* const* argv, const Process& process) {
+  if (const auto word = unknown_command(argc, argv)) {
+    process.err << "quern: there is no command \"" << *word << "\"; `quern --help` lists them"
+                << std::endl;
+    return kExitUsage;
+  }
   CLI::App app("Quern: a local inference server for quantized language models", "quern");
   app.set_version_flag("--version", "quern " QUERN_VERSION);
   app.require_subcommand(1);

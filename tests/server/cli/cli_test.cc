@@ -68,6 +68,7 @@ TEST(Run, SameBytesWithEveryInstructionSetAndThreadCount) {
     for (const char* threads : {"1", "2", "3"}) {
       const Outcome outcome =
           run_quern({"run", "--temperature", "0", "--isa", cap, "-t", threads, ""});
+      EXPECT_EQ(outcome.exit_code, 0) << cap << " with " << threads << " threads";
       EXPECT_EQ(outcome.out, published_text()) << cap << " with " << threads << " threads";
     }
   }
