@@ -14,13 +14,13 @@
 namespace quern::cpu {
 namespace {
 
-QUERN_INLINE void narrow(const Vec& v, uint16_t* out) { v_store_f16(out, v); }
-QUERN_INLINE void narrow(const Vec& v, float* out) { v_store(out, v); }
+QUERN_PART void narrow(const Vec& v, uint16_t* out) { v_store_f16(out, v); }
+QUERN_PART void narrow(const Vec& v, float* out) { v_store(out, v); }
 
 // Writes one token of one kv head: keys strided by the page, values contiguous.
 template <typename Element>
-QUERN_INLINE void store_head(const float* key, const float* value, int64_t dim, int64_t tokens,
-                             int64_t offset, Element* key_page, Element* value_page) {
+QUERN_PART void store_head(const float* key, const float* value, int64_t dim, int64_t tokens,
+                           int64_t offset, Element* key_page, Element* value_page) {
   for_vectors(0, dim, [&](int64_t i, int64_t count) {
     Element elements[kVecLanes];
     narrow(load_some(key + i, count), elements);
@@ -32,8 +32,8 @@ QUERN_INLINE void store_head(const float* key, const float* value, int64_t dim, 
 }
 
 template <typename Element>
-QUERN_INLINE void store_tokens(const ops::KvStoreArgs& args, const KvSlot* slots,
-                               int64_t token_begin, int64_t token_end) {
+QUERN_PART void store_tokens(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_begin,
+                             int64_t token_end) {
   const ops::KvLayerView& cache = args.cache;
   const int64_t dim = cache.head_dim;
   const int64_t head_values = dim * cache.page_tokens;
@@ -58,7 +58,7 @@ void kv_store(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_b
   }
 }
 
-QUERN_INLINE int64_t padded_dim(int64_t dim) { return AttentionScratch::padded(dim); }
+QUERN_PART int64_t padded_dim(int64_t dim) { return AttentionScratch::padded(dim); }
 
 struct Range {
   int32_t begin;
@@ -98,7 +98,7 @@ struct AttentionItem {
 
 // Widens one page of one kv head. Positions past n_valid are not read for values; their keys are
 // whatever the page holds, in lanes that are masked later.
-QUERN_INLINE void load_page(const AttentionItem& item, int32_t page, int32_t n_valid) {
+QUERN_PART void load_page(const AttentionItem& item, int32_t page, int32_t n_valid) {
   const ops::KvLayerView& cache = item.args->cache;
   const int64_t dim = cache.head_dim;
   const int64_t tokens = cache.page_tokens;
@@ -133,7 +133,7 @@ QUERN_INLINE void load_page(const AttentionItem& item, int32_t page, int32_t n_v
 
 // Dot products of n queries from `first` with all positions of the page, ascending over head_dim.
 template <int n>
-QUERN_INLINE void score_queries(const AttentionItem& item, int64_t first) {
+QUERN_PART void score_queries(const AttentionItem& item, int64_t first) {
   const int64_t dim = item.args->cache.head_dim;
   const int64_t tokens = item.args->cache.page_tokens;
   const float* q[n];
@@ -152,14 +152,14 @@ QUERN_INLINE void score_queries(const AttentionItem& item, int64_t first) {
 }
 
 // 0, 1, ..., 15 plus `first`, as floats (exact).
-QUERN_INLINE Vec lane_numbers(int64_t first) {
+QUERN_PART Vec lane_numbers(int64_t first) {
   const float numbers[kVecLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return v_add(v_load(numbers), v_set(static_cast<float>(first)));
 }
 
 // Turns the scores of query i into exponentials, and brings its sums to the new maximum. Lanes
 // outside `seen` become exactly 0.
-QUERN_INLINE void soften_scores(const AttentionItem& item, int64_t i, Range seen) {
+QUERN_PART void soften_scores(const AttentionItem& item, int64_t i, Range seen) {
   const ops::AttentionArgs& args = *item.args;
   const int64_t tokens = args.cache.page_tokens;
   float* w = item.scratch.weights + i * tokens;
@@ -205,7 +205,7 @@ QUERN_INLINE void soften_scores(const AttentionItem& item, int64_t i, Range seen
 // output += weights * values over the positions of `seen`, ascending, for n queries that see the
 // same ones.
 template <int n>
-QUERN_INLINE void mix_values(const AttentionItem& item, int64_t first, Range seen) {
+QUERN_PART void mix_values(const AttentionItem& item, int64_t first, Range seen) {
   const int64_t dim = item.args->cache.head_dim;
   const int64_t tokens = item.args->cache.page_tokens;
   const int64_t padded = padded_dim(dim);
@@ -223,7 +223,7 @@ QUERN_INLINE void mix_values(const AttentionItem& item, int64_t first, Range see
   }
 }
 
-QUERN_INLINE bool same_range(Range a, Range b) { return a.begin == b.begin && a.end == b.end; }
+QUERN_PART bool same_range(Range a, Range b) { return a.begin == b.begin && a.end == b.end; }
 
 void attend_chunk(const AttentionItem& item, int32_t first) {
   constexpr int n = kAttentionQueries;

@@ -12,7 +12,7 @@ namespace {
 
 // e^x within 1.1 units in the last place; 0 below ln(2^-126) (no subnormal results), infinity above
 // ln of the largest float, NaN for NaN, exactly 1 for 0.
-QUERN_INLINE Vec v_exp(const Vec& x) {
+QUERN_PART Vec v_exp(const Vec& x) {
   const float kSmallest = -87.336540F;  // e^x is still a normal float
   const float kLargest = 89.0F;         // already overflows
   const float kMagic = 0x1.8p23F;       // adding it rounds to an integer in the low bits
@@ -40,12 +40,10 @@ QUERN_INLINE Vec v_exp(const Vec& x) {
   return v_select(v_less(x, v_set(kSmallest)), v_zero(), result);
 }
 
-QUERN_INLINE Vec v_abs(const Vec& x) {
-  return v_from_bits(v_and(v_bits(x), v_set_int(0x7FFFFFFF)));
-}
+QUERN_PART Vec v_abs(const Vec& x) { return v_from_bits(v_and(v_bits(x), v_set_int(0x7FFFFFFF))); }
 
 // Within 3 units in the last place; plus or minus 1 at the infinities, NaN for NaN.
-QUERN_INLINE Vec v_tanh(const Vec& x) {
+QUERN_PART Vec v_tanh(const Vec& x) {
   const Vec a = v_abs(x);
   // |x| < 0.6: x + x^3 p(x^2), |error of p| < 3e-8.
   const Vec z = v_mul(x, x);
@@ -63,14 +61,14 @@ QUERN_INLINE Vec v_tanh(const Vec& x) {
 }
 
 // x / (1 + e^-x).
-QUERN_INLINE Vec v_silu(const Vec& x) {
+QUERN_PART Vec v_silu(const Vec& x) {
   const Vec minus_x = v_from_bits(v_sub_int(v_bits(x), v_set_int(INT32_MIN)));
   return v_div(x, v_add(v_set(1.0F), v_exp(minus_x)));
 }
 
 // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), the tanh form of Hendrycks and Gimpel,
 // "Gaussian Error Linear Units" (2016).
-QUERN_INLINE Vec v_gelu_tanh(const Vec& x) {
+QUERN_PART Vec v_gelu_tanh(const Vec& x) {
   const Vec cube = v_mul(v_mul(x, x), x);
   const Vec inner = v_mul(v_set(0.797884560F), v_fma(v_set(0.044715F), cube, x));
   const Vec one_plus = v_add(v_set(1.0F), v_tanh(inner));
@@ -84,7 +82,7 @@ struct SinCos {
 
 // Correct to 0.51 units in the last place of the larger of the two for |angle| <= 2^27 (a position
 // below 2^27 times a frequency of at most 1). Beyond, and for NaN, no accuracy is promised.
-QUERN_INLINE SinCos sin_cos(float angle) {
+QUERN_PART SinCos sin_cos(float angle) {
   const double kMagic = 0x1.8p52;
   const double x = static_cast<double>(angle);
   // x = n * pi/2 + r, |r| <= pi/4; pi/2 in two parts.

@@ -12,28 +12,28 @@ namespace {
 
 struct LoadF32 {
   static constexpr int kBytes = 4;
-  static QUERN_INLINE Vec full(const std::byte* p) {
+  static QUERN_PART Vec full(const std::byte* p) {
     return v_load(reinterpret_cast<const float*>(p));
   }
-  static QUERN_INLINE Vec first(const std::byte* p, int64_t n) {
+  static QUERN_PART Vec first(const std::byte* p, int64_t n) {
     return v_load_first(reinterpret_cast<const float*>(p), n);
   }
 };
 struct LoadF16 {
   static constexpr int kBytes = 2;
-  static QUERN_INLINE Vec full(const std::byte* p) {
+  static QUERN_PART Vec full(const std::byte* p) {
     return v_load_f16(reinterpret_cast<const uint16_t*>(p));
   }
-  static QUERN_INLINE Vec first(const std::byte* p, int64_t n) {
+  static QUERN_PART Vec first(const std::byte* p, int64_t n) {
     return v_load_first_f16(reinterpret_cast<const uint16_t*>(p), n);
   }
 };
 struct LoadBf16 {
   static constexpr int kBytes = 2;
-  static QUERN_INLINE Vec full(const std::byte* p) {
+  static QUERN_PART Vec full(const std::byte* p) {
     return v_load_bf16(reinterpret_cast<const uint16_t*>(p));
   }
-  static QUERN_INLINE Vec first(const std::byte* p, int64_t n) {
+  static QUERN_PART Vec first(const std::byte* p, int64_t n) {
     return v_load_first_bf16(reinterpret_cast<const uint16_t*>(p), n);
   }
 };
@@ -50,7 +50,7 @@ struct FloatTile {
 };
 
 template <typename Load, int n_rows, int n_columns>
-QUERN_INLINE void float_tile(const FloatTile& tile) {
+QUERN_PART void float_tile(const FloatTile& tile) {
   Vec sum[n_rows][n_columns];
   QUERN_UNROLL
   for (int r = 0; r < n_rows; ++r) {
@@ -86,7 +86,7 @@ QUERN_INLINE void float_tile(const FloatTile& tile) {
 }
 
 template <typename Load, int n_rows>
-QUERN_INLINE void float_tile_columns(FloatTile tile, int64_t n) {
+QUERN_PART void float_tile_columns(FloatTile tile, int64_t n) {
   int64_t c = 0;
   for (; c + kFloatTileColumns <= n; c += kFloatTileColumns) {
     float_tile<Load, n_rows, kFloatTileColumns>(tile);
@@ -102,8 +102,8 @@ QUERN_INLINE void float_tile_columns(FloatTile tile, int64_t n) {
 
 // Outputs first..end-1 of the task, whose weight rows start at `weight` (row `first`).
 template <typename Load>
-QUERN_INLINE void float_rows(const MatmulTask& task, const std::byte* weight, int64_t row_bytes,
-                             int64_t first, int64_t end) {
+QUERN_PART void float_rows(const MatmulTask& task, const std::byte* weight, int64_t row_bytes,
+                           int64_t first, int64_t end) {
   int64_t r = first;
   while (r < end) {
     const FloatTile tile = {weight + (r - first) * row_bytes,
@@ -124,7 +124,7 @@ QUERN_INLINE void float_rows(const MatmulTask& task, const std::byte* weight, in
   }
 }
 
-QUERN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+QUERN_PART int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <typename Load>
 void matmul_float(const MatmulTask& task, int64_t begin, int64_t end, const MatmulScratch&) {

@@ -18,11 +18,12 @@ void matmul_generic(const MatmulTask& task, int64_t begin, int64_t end,
 template <typename Unpacker>
 void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
                    const MatmulScratch& scratch) {
-  matmul_panels<typename Unpacker::Shape>(
-      task, Unpacker::kOffsetShift, begin, end, scratch,
-      [&](const std::byte* const* rows, int64_t first_value, int n_values) {
-        unpack_blocks<Unpacker>(rows, first_value, n_values, scratch.panel);
-      });
+  matmul_panels<typename Unpacker::Shape>(task, Unpacker::kOffsetShift, begin, end, scratch,
+                                          [&](const std::byte* const* rows, int64_t first_value,
+                                              int n_values, PanelPrefetch& prefetch) {
+                                            unpack_blocks<Unpacker>(rows, first_value, n_values,
+                                                                    scratch.panel, prefetch);
+                                          });
 }
 
 constexpr MatmulKernels matmul_kernels() {

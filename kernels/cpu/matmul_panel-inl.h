@@ -23,8 +23,8 @@ struct PanelColumns {
   int64_t group_stride;
 };
 
-QUERN_INLINE PanelColumns columns_at(const QuantizedRows& x, int group_values, int64_t column,
-                                     int64_t first_value) {
+QUERN_PART PanelColumns columns_at(const QuantizedRows& x, int group_values, int64_t column,
+                                   int64_t first_value) {
   const bool halves = group_values == 16;
   const int64_t group_stride = halves ? 2 * x.block_stride : x.block_stride;
   const int64_t group = column * group_stride + first_value / group_values;
@@ -41,8 +41,8 @@ QUERN_INLINE PanelColumns columns_at(const QuantizedRows& x, int group_values, i
 
 // Adds n_groups groups of the panel times n columns to accumulator[n][kPanelRows].
 template <int n, int kGroup, bool kMin, PanelCode kCode>
-QUERN_INLINE void multiply_panel(const Panel& panel, int n_groups, int offset_shift,
-                                 const PanelColumns& x, float* accumulator) {
+QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shift,
+                               const PanelColumns& x, float* accumulator) {
   for (int lane = 0; lane < kPanelRows; lane += kLanes) {
     NF acc[n];
     QUERN_UNROLL
@@ -93,6 +93,12 @@ QUERN_INLINE void multiply_panel(const Panel& panel, int n_groups, int offset_sh
   }
 }
 
+// A number as a type, for loops and shifts whose counts must be constants.
+template <int n>
+struct Index {
+  static constexpr int value = n;
+};
+
 // What of a format the inner loops depend on.
 template <int group, bool min, PanelCode code>
 struct PanelShape {
@@ -101,36 +107,38 @@ struct PanelShape {
   static constexpr PanelCode kCode = code;
 };
 
+// Multiplies n_values of K of a panel with n_columns columns. One copy per shape, shared by
+// formats.
 template <typename Shape>
-QUERN_INLINE void multiply_columns(const Panel& panel, int n_values, int offset_shift,
-                                   const QuantizedRows& xq, int64_t column, int64_t n_columns,
-                                   int64_t first_value, float* accumulator) {
+[[gnu::noinline]] void multiply_columns(const MatmulTask& task, const MatmulScratch& scratch,
+                                        int offset_shift, int64_t column, int64_t n_columns,
+                                        int64_t first_value, int n_values) {
   const int n_groups = n_values / Shape::kGroup;
-  PanelColumns x = columns_at(xq, Shape::kGroup, column, first_value);
-  int64_t c = 0;
-  const auto advance = [&](int64_t by) {
-    c += by;
-    x.q += by * x.q_stride;
-    x.d += by * x.block_stride;
-    x.sum_d += by * x.group_stride;
-    x.neg_sum += by * x.group_stride;
-    accumulator += by * kPanelRows;
+  PanelColumns x = columns_at(task.xq, Shape::kGroup, column, first_value);
+  float* accumulator = scratch.accumulator;
+  int64_t left = n_columns;
+  const auto multiply = [&](auto count) {
+    constexpr int n = decltype(count)::value;
+    while (left >= n) {
+      multiply_panel<n, Shape::kGroup, Shape::kMin, Shape::kCode>(scratch.panel, n_groups,
+                                                                  offset_shift, x, accumulator);
+      left -= n;
+      x.q += n * x.q_stride;
+      x.d += n * x.block_stride;
+      x.sum_d += n * x.group_stride;
+      x.neg_sum += n * x.group_stride;
+      accumulator += n * kPanelRows;
+    }
   };
-  while (c + kPanelColumns <= n_columns) {
-    multiply_panel<kPanelColumns, Shape::kGroup, Shape::kMin, Shape::kCode>(
-        panel, n_groups, offset_shift, x, accumulator);
-    advance(kPanelColumns);
-  }
-  while (c < n_columns) {
-    multiply_panel<1, Shape::kGroup, Shape::kMin, Shape::kCode>(panel, n_groups, offset_shift, x,
-                                                                accumulator);
-    advance(1);
-  }
+  multiply(Index<kPanelColumns>());
+  if constexpr (kPanelColumns > 4) multiply(Index<4>());
+  multiply(Index<2>());
+  multiply(Index<1>());
 }
 
 // Writes the accumulators of `n_columns` columns to y, with the bias.
-QUERN_INLINE void store_panel(const MatmulTask& task, int64_t first_row, int64_t column,
-                              int64_t n_columns, const float* accumulator) {
+QUERN_PART void store_panel(const MatmulTask& task, int64_t first_row, int64_t column,
+                            int64_t n_columns, const float* accumulator) {
   const int64_t left = task.n_out - first_row;
   const int64_t n = left < kPanelRows ? left : kPanelRows;
   for (int64_t c = 0; c < n_columns; ++c) {
@@ -144,12 +152,36 @@ QUERN_INLINE void store_panel(const MatmulTask& task, int64_t first_row, int64_t
   }
 }
 
+// Walks over the bytes of the panel after the one being multiplied, a little with each block, so
+// that memory works while the processor does. The 16 rows of a panel are 16 short streams that no
+// hardware prefetcher follows; the panel as a whole is one contiguous piece.
+class PanelPrefetch {
+ public:
+  QUERN_PART PanelPrefetch(const std::byte* begin, const std::byte* end)
+      : next_(begin), end_(end) {}
+
+  QUERN_PART void advance(int64_t bytes) {
+    const std::byte* stop = bytes < end_ - next_ ? next_ + bytes : end_;
+    for (; next_ < stop; next_ += 64) __builtin_prefetch(next_, 0, 2);
+  }
+
+ private:
+  const std::byte* next_;
+  const std::byte* end_;
+};
+
 // `unpack` fills scratch.panel as UnpackPanel says.
 template <typename Shape, typename Unpack>
-QUERN_INLINE void matmul_panels(const MatmulTask& task, int offset_shift, int64_t begin,
-                                int64_t end, const MatmulScratch& scratch, Unpack unpack) {
+QUERN_PART void matmul_panels(const MatmulTask& task, int offset_shift, int64_t begin, int64_t end,
+                              const MatmulScratch& scratch, Unpack unpack) {
+  const int64_t panel_bytes = kPanelRows * task.row_bytes;
+  const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
+  const std::byte* first_panel = task.weight + begin * panel_bytes;
+  PanelPrefetch(first_panel, weight_end).advance(panel_bytes);
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t first_row = panel * kPanelRows;
+    const std::byte* next = panel + 1 < end ? task.weight + (panel + 1) * panel_bytes : weight_end;
+    PanelPrefetch prefetch(next, weight_end);
     // Lanes past the last row repeat it; their results are dropped.
     const std::byte* rows[kPanelRows];
     for (int r = 0; r < kPanelRows; ++r) {
@@ -164,9 +196,8 @@ QUERN_INLINE void matmul_panels(const MatmulTask& task, int offset_shift, int64_
       for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
         const int64_t rest = task.n_in - k;
         const int n_values = rest < kChunkValues ? static_cast<int>(rest) : kChunkValues;
-        unpack(rows, k, n_values);
-        multiply_columns<Shape>(scratch.panel, n_values, offset_shift, task.xq, column, n_columns,
-                                k, scratch.accumulator);
+        unpack(rows, k, n_values, prefetch);
+        multiply_columns<Shape>(task, scratch, offset_shift, column, n_columns, k, n_values);
       }
       store_panel(task, first_row, column, n_columns, scratch.accumulator);
     }
@@ -183,7 +214,9 @@ void matmul_any(const MatmulTask& task, int64_t begin, int64_t end, const Matmul
   const uint8_t flip = wide ? kDotFlip : uint8_t{0};
   matmul_panels<PanelShape<group, min, code>>(
       task, wide ? 7 : format.offset_shift, begin, end, scratch,
-      [&](const std::byte* const* rows, int64_t first_value, int n_values) {
+      [&](const std::byte* const* rows, int64_t first_value, int n_values,
+          PanelPrefetch& prefetch) {
+        prefetch.advance(kPanelRows * task.row_bytes * n_values / task.n_in);
         format.unpack(rows, first_value, n_values, flip, scratch.panel);
       });
 }

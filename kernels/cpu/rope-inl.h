@@ -23,7 +23,7 @@ void rope_table(const ops::RopeTableArgs& args, const int32_t* positions, int64_
   }
 }
 
-QUERN_INLINE void rotate_halves(float* x, const float* c, const float* s, int64_t half) {
+QUERN_PART void rotate_halves(float* x, const float* c, const float* s, int64_t half) {
   for_vectors(0, half, [&](int64_t i, int64_t count) {
     const Vec x0 = load_some(x + i, count);
     const Vec x1 = load_some(x + half + i, count);
@@ -34,7 +34,7 @@ QUERN_INLINE void rotate_halves(float* x, const float* c, const float* s, int64_
   });
 }
 
-QUERN_INLINE void rotate_neighbours(float* x, const float* c, const float* s, int64_t half) {
+QUERN_PART void rotate_neighbours(float* x, const float* c, const float* s, int64_t half) {
   for (int64_t i = 0; i < half; ++i) {
     const float x0 = x[2 * i];
     const float x1 = x[2 * i + 1];

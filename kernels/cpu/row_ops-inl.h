@@ -10,17 +10,17 @@ namespace {
 
 // Runs body(offset, count) over [begin, end) in steps of 16 values; count is below 16 in the last.
 template <typename Body>
-QUERN_INLINE void for_vectors(int64_t begin, int64_t end, Body body) {
+QUERN_PART void for_vectors(int64_t begin, int64_t end, Body body) {
   int64_t i = begin;
   for (; i + kVecLanes <= end; i += kVecLanes) body(i, int64_t{kVecLanes});
   if (i < end) body(i, end - i);
 }
 
-QUERN_INLINE Vec load_some(const float* p, int64_t count) {
+QUERN_PART Vec load_some(const float* p, int64_t count) {
   return count == kVecLanes ? v_load(p) : v_load_first(p, count);
 }
 
-QUERN_INLINE void store_some(float* p, int64_t count, const Vec& a) {
+QUERN_PART void store_some(float* p, int64_t count, const Vec& a) {
   if (count == kVecLanes) {
     v_store(p, a);
   } else {
@@ -48,8 +48,8 @@ void rms_norm(const ops::RmsNormArgs& args, int64_t row_begin, int64_t row_end) 
 }
 
 template <typename Function>
-QUERN_INLINE void gate_rows(const ops::GatedActivationArgs& args, int64_t row_begin,
-                            int64_t row_end, Function function) {
+QUERN_PART void gate_rows(const ops::GatedActivationArgs& args, int64_t row_begin, int64_t row_end,
+                          Function function) {
   for (int64_t row = row_begin; row < row_end; ++row) {
     const float* gate = args.gate + row * args.gate_stride;
     const float* up = args.up + row * args.up_stride;
@@ -83,9 +83,7 @@ void scale(const ops::ScaleArgs& args, int64_t begin, int64_t end) {
   });
 }
 
-QUERN_INLINE Vec soft_cap(const Vec& x, const Vec& cap) {
-  return v_mul(cap, v_tanh(v_div(x, cap)));
-}
+QUERN_PART Vec soft_cap(const Vec& x, const Vec& cap) { return v_mul(cap, v_tanh(v_div(x, cap))); }
 
 void softcap(const ops::SoftcapArgs& args, int64_t begin, int64_t end) {
   const Vec cap = v_set(args.cap);
@@ -95,7 +93,7 @@ void softcap(const ops::SoftcapArgs& args, int64_t begin, int64_t end) {
 }
 
 // Rounds |x| <= 2^22 to integers, ties to even.
-QUERN_INLINE VecI round_to_int(const Vec& x) {
+QUERN_PART VecI round_to_int(const Vec& x) {
   return v_sub_int(v_bits(v_add(x, v_set(0x1.8p23F))), v_set_int(0x4B400000));
 }
 
@@ -105,7 +103,7 @@ struct QuantizedBlock {
 };
 
 // One block by the rule of kernels/formats/block_q8a.h.
-QUERN_INLINE QuantizedBlock quantize_block(const float* x, int8_t* q) {
+QUERN_PART QuantizedBlock quantize_block(const float* x, int8_t* q) {
   const Vec low = v_load(x);
   const Vec high = v_load(x + kVecLanes);
   const VecI magnitudes = v_max_int(v_bits(v_abs(low)), v_bits(v_abs(high)));

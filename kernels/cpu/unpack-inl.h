@@ -21,21 +21,20 @@ struct PanelOut {
   float* min;
 
   // Bytes of the 4 values from `value`.
-  QUERN_INLINE void put_q(int value, NI bytes) const {
-    n_store_bytes(q + value * kPanelRows, bytes);
-  }
-  QUERN_INLINE void put_scale(int group, NF v) const { n_store(scale + group * kPanelRows, v); }
-  QUERN_INLINE void put_min(int group, NF v) const { n_store(min + group * kPanelRows, v); }
+  QUERN_PART void put_q(int value, NI bytes) const { n_store_bytes(q + value * kPanelRows, bytes); }
+  QUERN_PART void put_scale(int group, NF v) const { n_store(scale + group * kPanelRows, v); }
+  QUERN_PART void put_min(int group, NF v) const { n_store(min + group * kPanelRows, v); }
 };
 
 // Unpacks whole blocks with Unpacker::block(rows, offset of the block, out).
 template <typename Unpacker>
-QUERN_INLINE void unpack_blocks(const std::byte* const* rows, int64_t first_value, int n_values,
-                                const Panel& panel) {
+QUERN_PART void unpack_blocks(const std::byte* const* rows, int64_t first_value, int n_values,
+                              const Panel& panel, PanelPrefetch& prefetch) {
   using Format = typename Unpacker::Format;
   constexpr int kBytes = sizeof(typename Format::Block);
   const int64_t first = first_value / Format::kBlockValues * kBytes;
   for (int b = 0; b < n_values / Format::kBlockValues; ++b) {
+    prefetch.advance(kPanelRows * kBytes);
     const int value = b * Format::kBlockValues;
     const int group = value / Format::kGroupValues;
     for (int lane = 0; lane < kPanelRows; lane += kLanes) {
@@ -47,22 +46,22 @@ QUERN_INLINE void unpack_blocks(const std::byte* const* rows, int64_t first_valu
   }
 }
 
-QUERN_INLINE NI byte_mask(uint8_t bits) {
+QUERN_PART NI byte_mask(uint8_t bits) {
   return n_set_int(static_cast<int32_t>(bits * 0x01010101U));
 }
-QUERN_INLINE NI low_nibbles(NI v) { return n_and(v, byte_mask(0x0F)); }
-QUERN_INLINE NI high_nibbles(NI v) { return n_and(n_shr<4>(v), byte_mask(0x0F)); }
+QUERN_PART NI low_nibbles(NI v) { return n_and(v, byte_mask(0x0F)); }
+QUERN_PART NI high_nibbles(NI v) { return n_and(n_shr<4>(v), byte_mask(0x0F)); }
 // Byte i of each lane as an integer.
 template <int i>
-QUERN_INLINE NI byte_of(NI v) {
+QUERN_PART NI byte_of(NI v) {
   return n_and(n_shr<8 * i>(v), n_set_int(0xFF));
 }
 template <int i>
-QUERN_INLINE NI signed_byte_of(NI v) {
+QUERN_PART NI signed_byte_of(NI v) {
   return n_sar<24>(n_shl<24 - 8 * i>(v));
 }
 
-QUERN_INLINE NF n_negate(NF v) { return n_from_bits(n_xor(n_bits(v), n_set_int(INT32_MIN))); }
+QUERN_PART NF n_negate(NF v) { return n_from_bits(n_xor(n_bits(v), n_set_int(INT32_MIN))); }
 
 // What the panel kernel has to know of a format.
 template <int group>
@@ -72,10 +71,10 @@ using MinShape = PanelShape<group, true, PanelCode::kUnsigned>;
 // Formats with q up to -128 or 127.
 using WideShape = PanelShape<32, false, kWideCode>;
 // xor-ed into the bytes of such formats.
-QUERN_INLINE NI wide_flip() { return byte_mask(kDotFlip); }
+QUERN_PART NI wide_flip() { return byte_mask(kDotFlip); }
 
 // 16 bytes of nibbles: low ones are values 0..15, high ones 16..31.
-QUERN_INLINE void put_nibbles(const NI* t, const PanelOut& out) {
+QUERN_PART void put_nibbles(const NI* t, const PanelOut& out) {
   QUERN_UNROLL
   for (int i = 0; i < 4; ++i) {
     out.put_q(4 * i, low_nibbles(t[i]));
@@ -85,7 +84,7 @@ QUERN_INLINE void put_nibbles(const NI* t, const PanelOut& out) {
 
 // The 32 fifth bits of `bits`, 4 of them as bit 4 of the bytes of values 4i..4i+3.
 template <int i>
-QUERN_INLINE NI fifth_bits(NI bits) {
+QUERN_PART NI fifth_bits(NI bits) {
   const NI four = n_and(n_shr<4 * i>(bits), n_set_int(0x0F));
   // Bit j to bit 8j: four copies apart by 7, one bit of each kept.
   const NI spread = n_or(n_or(four, n_shl<7>(four)), n_or(n_shl<14>(four), n_shl<21>(four)));
@@ -93,7 +92,7 @@ QUERN_INLINE NI fifth_bits(NI bits) {
 }
 
 template <int i>
-QUERN_INLINE void put_five(const NI* t, NI fifth, const PanelOut& out) {
+QUERN_PART void put_five(const NI* t, NI fifth, const PanelOut& out) {
   if constexpr (i < 4) {
     out.put_q(4 * i, n_or(low_nibbles(t[i]), fifth_bits<i>(fifth)));
     out.put_q(16 + 4 * i, n_or(high_nibbles(t[i]), fifth_bits<i + 4>(fifth)));
@@ -106,7 +105,7 @@ struct UnpackQ4_0 {
   using Shape = OffsetShape<32>;
   static constexpr int kOffsetShift = 3;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 2, t);
     put_nibbles(t, out);
@@ -119,7 +118,7 @@ struct UnpackQ4_1 {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 4, t);
     put_nibbles(t, out);
@@ -134,7 +133,7 @@ struct UnpackQ5_0 {
   using Shape = OffsetShape<32>;
   static constexpr int kOffsetShift = 4;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 6, t);
     put_five<0>(t, n_gather4(rows, at + 2), out);
@@ -147,7 +146,7 @@ struct UnpackQ5_1 {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 8, t);
     put_five<0>(t, n_gather4(rows, at + 4), out);
@@ -162,7 +161,7 @@ struct UnpackQ8_0 {
   using Shape = WideShape;
   static constexpr int kOffsetShift = 7;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[8];
     n_transpose16(rows, at + 2, t);
     n_transpose16(rows, at + 18, t + 4);

@@ -8,7 +8,7 @@ namespace quern::cpu {
 namespace {
 
 // 16 bytes of nibbles looked up: low ones are values 0..15, high ones 16..31.
-QUERN_INLINE void put_steps(const NI* t, int value, const PanelOut& out) {
+QUERN_PART void put_steps(const NI* t, int value, const PanelOut& out) {
   QUERN_UNROLL
   for (int i = 0; i < 4; ++i) {
     const NI low = n_lookup16(formats::kIq4Values, low_nibbles(t[i]));
@@ -23,7 +23,7 @@ struct UnpackIQ4_NL {
   using Shape = WideShape;
   static constexpr int kOffsetShift = 7;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 2, t);
     put_steps(t, 0, out);
@@ -38,7 +38,7 @@ struct UnpackIQ4_XS {
 
   // Scale g, of which `low` holds nibble g of 8 and `high` bits 2g, 2g + 1.
   template <int g>
-  static QUERN_INLINE void put_scale(NI low, NI high, NF d, const PanelOut& out) {
+  static QUERN_PART void put_scale(NI low, NI high, NF d, const PanelOut& out) {
     const NI nibble = n_and(n_shr<4 * g>(low), n_set_int(0x0F));
     const NI upper = n_and(n_shr<2 * g>(high), n_set_int(3));
     const NI scale = n_sub_int(n_or(nibble, n_shl<4>(upper)), n_set_int(32));
@@ -46,7 +46,7 @@ struct UnpackIQ4_XS {
     if constexpr (g < 7) put_scale<g + 1>(low, high, d, out);
   }
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI head[4];
     n_transpose16(rows, at, head);
     put_scale<0>(head[1], n_shr<16>(head[0]), n_f16_of_low(head[0]), out);

@@ -6,13 +6,9 @@
 namespace quern::cpu {
 namespace {
 
-// Numbers that are compile-time constants as types, for the shifts of unrolled loops.
-template <int n>
-struct Index {
-  static constexpr int value = n;
-};
+// body(Index<begin>()) ... body(Index<end - 1>()).
 template <int begin, int end, typename Body>
-QUERN_INLINE void unrolled(Body body) {
+QUERN_PART void unrolled(Body body) {
   if constexpr (begin < end) {
     body(Index<begin>());
     unrolled<begin + 1, end>(body);
@@ -20,26 +16,26 @@ QUERN_INLINE void unrolled(Body body) {
 }
 
 // Four scales, the bytes of `bytes`, times d.
-QUERN_INLINE void put_scales(NI bytes, NF d, int group, const PanelOut& out) {
+QUERN_PART void put_scales(NI bytes, NF d, int group, const PanelOut& out) {
   out.put_scale(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
   out.put_scale(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
   out.put_scale(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
   out.put_scale(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
 }
-QUERN_INLINE void put_mins(NI bytes, NF d, int group, const PanelOut& out) {
+QUERN_PART void put_mins(NI bytes, NF d, int group, const PanelOut& out) {
   out.put_min(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
   out.put_min(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
   out.put_min(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
   out.put_min(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
 }
-QUERN_INLINE void put_signed_scales(NI bytes, NF d, int group, const PanelOut& out) {
+QUERN_PART void put_signed_scales(NI bytes, NF d, int group, const PanelOut& out) {
   out.put_scale(group + 0, n_mul(d, n_to_float(signed_byte_of<0>(bytes))));
   out.put_scale(group + 1, n_mul(d, n_to_float(signed_byte_of<1>(bytes))));
   out.put_scale(group + 2, n_mul(d, n_to_float(signed_byte_of<2>(bytes))));
   out.put_scale(group + 3, n_mul(d, n_to_float(signed_byte_of<3>(bytes))));
 }
 // Scales stored with 32 added, 0..63 in each byte.
-QUERN_INLINE void put_biased_scales(NI bytes, NF d, int group, const PanelOut& out) {
+QUERN_PART void put_biased_scales(NI bytes, NF d, int group, const PanelOut& out) {
   const NI bias = n_set_int(32);
   out.put_scale(group + 0, n_mul(d, n_to_float(n_sub_int(byte_of<0>(bytes), bias))));
   out.put_scale(group + 1, n_mul(d, n_to_float(n_sub_int(byte_of<1>(bytes), bias))));
@@ -48,7 +44,7 @@ QUERN_INLINE void put_biased_scales(NI bytes, NF d, int group, const PanelOut& o
 }
 
 // The first 16 bytes of Q4_K and Q5_K: d, dmin and the 12 bytes of k_scales.h.
-QUERN_INLINE void put_k_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+QUERN_PART void put_k_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
   NI t[4];
   n_transpose16(rows, at, t);
   const NF d = n_f16_of_low(t[0]);
@@ -66,7 +62,7 @@ struct UnpackQ4_K {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     put_k_head(rows, at, out);
     for (int pair = 0; pair < 4; ++pair) {
       for (int part = 0; part < 2; ++part) {
@@ -88,7 +84,7 @@ struct UnpackQ5_K {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     put_k_head(rows, at, out);
     for (int part = 0; part < 2; ++part) {
       NI high[4];
@@ -114,7 +110,7 @@ struct UnpackQ6_K {
   using Shape = OffsetShape<16>;
   static constexpr int kOffsetShift = 5;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI s[4];
     n_transpose16(rows, at + 192, s);
     const NF d = n_f16_of_low(n_shr<16>(n_gather4(rows, at + 206)));
@@ -147,7 +143,7 @@ struct UnpackQ2_K {
   using Shape = MinShape<16>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     const NI head = n_gather4(rows, at + 80);
     const NF d = n_f16_of_low(head);
     const NF dmin = n_f16_of_low(n_shr<16>(head));
@@ -181,7 +177,7 @@ struct UnpackQ3_K {
   static constexpr int kOffsetShift = 2;
 
   // The last 16 bytes of the block: 2 of qs, the 12 of the scales, d.
-  static QUERN_INLINE void put_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void put_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     NI t[4];
     n_transpose16(rows, at + 94, t);
     const NF d = n_f16_of_low(n_shr<16>(t[3]));
@@ -196,7 +192,7 @@ struct UnpackQ3_K {
     });
   }
 
-  static QUERN_INLINE void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
     put_head(rows, at, out);
     for (int part = 0; part < 2; ++part) {
       NI mask[4];

@@ -4,8 +4,6 @@
 // Included after a vec_*.h. Lane l is lane l % kLanes of native vector l / kLanes.
 #pragma once
 
-#include <cmath>
-
 namespace quern::cpu {
 namespace {
 

@@ -9,8 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define QUERN_INLINE __attribute__((always_inline)) inline
-#define QUERN_UNROLL _Pragma("GCC unroll 32")
+#include "kernels/cpu/inlining.h"
 
 namespace quern::cpu {
 namespace {
@@ -136,7 +135,7 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 #endif
 
 // out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
-QUERN_INLINE void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
   const auto load = [&](int first) {
     const auto at = [&](int r) {
       return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset));
@@ -158,7 +157,7 @@ QUERN_INLINE void n_transpose16(const std::byte* const* rows, int64_t offset, NI
 }
 
 // Lane r: the 4 bytes at rows[r] + offset.
-QUERN_INLINE NI n_gather4(const std::byte* const* rows, int64_t offset) {
+QUERN_PART NI n_gather4(const std::byte* const* rows, int64_t offset) {
   const auto at = [&](int r) {
     int32_t bytes;
     std::memcpy(&bytes, rows[r] + offset, sizeof(bytes));

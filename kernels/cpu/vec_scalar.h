@@ -8,8 +8,10 @@
 #include <cstring>
 
 #include "config/base/half.h"
+#include "kernels/cpu/inlining.h"
 
-#define QUERN_INLINE __attribute__((always_inline)) inline
+// The compiler makes better loops of single values itself.
+#undef QUERN_UNROLL
 #define QUERN_UNROLL
 
 namespace quern::cpu {

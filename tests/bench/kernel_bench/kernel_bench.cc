@@ -1,0 +1,181 @@
+// Times the matrix product of the CPU backend per format and number of columns, and attention.
+//
+//   kernel_bench [--threads N] [--stack-mb M] [--isa CAP] [--kernel op=row]... [--formats
+//   Q4_K,Q8_0] [--columns 1,16]
+//
+// Weights are a stack of 5632 x 2048 matrices larger than the last-level cache, walked in turn, so
+// one column measures memory. Prints the median of the runs: GB/s of weights and 1e9 operations/s
+// (multiply and add counted as two). Bits are not checked here; the tests do that.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/hardware/profile.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace quern {
+namespace {
+
+constexpr int64_t kIn = 2048;
+constexpr int64_t kOut = 5632;
+constexpr double kSeconds = 1.0;
+
+struct Settings {
+  int threads = 0;
+  size_t stack_bytes = size_t{320} << 20;
+  std::string isa;
+  std::vector<std::string> forced;
+  std::vector<std::string> formats = {"Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "F16"};
+  std::vector<int> columns = {1, 4, 16, 128, 512};
+};
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return parts;
+}
+
+Settings parse(int argc, char** argv) {
+  Settings settings;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const std::string value = argv[i + 1];
+    if (name == "--threads") settings.threads = std::stoi(value);
+    if (name == "--stack-mb") settings.stack_bytes = std::stoul(value) << 20;
+    if (name == "--isa") settings.isa = value;
+    if (name == "--kernel") settings.forced.push_back(value);
+    if (name == "--formats") settings.formats = split(value);
+    if (name == "--columns") {
+      settings.columns.clear();
+      for (const std::string& n : split(value)) settings.columns.push_back(std::stoi(n));
+    }
+  }
+  return settings;
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// With one thread its processor time, which a busy machine disturbs less than the clock on the
+// wall.
+double stopwatch(int threads) {
+  if (threads != 1) return now();
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Random bytes whose f16 fields are small: every 16-bit word has a clear top exponent bit.
+void fill(std::byte* data, size_t bytes) {
+  uint64_t state = 1;
+  for (size_t i = 0; i < bytes; ++i) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    data[i] = static_cast<std::byte>((state >> 56) & 0x3F);
+  }
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void bench_format(backend::Backend& backend, const formats::FormatInfo& format,
+                  const Settings& settings) {
+  const auto row_bytes = static_cast<int64_t>(*formats::row_bytes(format, kIn));
+  const auto matrix_bytes = static_cast<size_t>(row_bytes * kOut);
+  const size_t n_matrices = std::max<size_t>(1, settings.stack_bytes / matrix_bytes);
+  auto memory = backend.allocate(n_matrices * matrix_bytes, "weights");
+  if (!memory.ok()) return;
+  fill((*memory)->data(), n_matrices * matrix_bytes);
+  std::vector<std::unique_ptr<const dispatch::Weight>> weights;
+  for (size_t i = 0; i < n_matrices; ++i) {
+    const tensor::TensorView view = {(*memory)->data() + i * matrix_bytes, &format, kOut, kIn,
+                                     row_bytes};
+    weights.push_back(std::move(backend.load_weight(view, "w")).value());
+  }
+  for (const int n : settings.columns) {
+    std::vector<float> x(static_cast<size_t>(n * kIn));
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 251) * 0.01F - 1.2F;
+    std::vector<float> y(static_cast<size_t>(n * kOut));
+    std::vector<double> times;
+    const double start = now();
+    size_t next = 0;
+    do {
+      const double begin = stopwatch(settings.threads);
+      const ops::MatmulOutput output = {weights[next].get(), nullptr, y.data(), kOut};
+      backend.matmul({x.data(), kIn, n, {&output, 1}});
+      times.push_back(stopwatch(settings.threads) - begin);
+      next = (next + 1) % n_matrices;
+    } while (now() - start < kSeconds || times.size() < 5);
+    const double seconds = median(times);
+    std::printf("%-8s %-28s %5d columns  %9.1f us  %7.2f GB/s  %8.1f Gop/s\n",
+                std::string(format.name).c_str(), std::string(weights[0]->matmul_row->name).c_str(),
+                n, seconds * 1e6, static_cast<double>(matrix_bytes) / seconds * 1e-9,
+                2.0 * static_cast<double>(kIn * kOut * n) / seconds * 1e-9);
+    std::fflush(stdout);
+  }
+}
+
+// One layer of the 1.1B Llama shape: 32 heads, 4 kv heads, 64 wide.
+void bench_attention(backend::Backend& backend, int32_t context, int32_t n_tokens, int threads) {
+  constexpr int32_t kPage = 32;
+  const int32_t n_pages = (context + n_tokens + kPage - 1) / kPage;
+  const size_t bytes = static_cast<size_t>(n_pages) * kPage * 4 * 64 * 2;
+  auto keys = backend.allocate(bytes, "keys");
+  auto values = backend.allocate(bytes, "values");
+  if (!keys.ok() || !values.ok()) return;
+  const ops::KvLayerView cache = {
+      (*keys)->data(), (*values)->data(), ops::KvFormat::kF16, kPage, 4, 64};
+  std::vector<int32_t> pages;
+  for (int32_t i = 0; i < n_pages; ++i) pages.push_back(i);
+  const std::vector<int32_t> tokens(static_cast<size_t>(n_tokens), 0);
+  const std::vector<ops::SequenceSlice> slices = {{0, n_tokens, context, pages}};
+  std::vector<float> q(static_cast<size_t>(n_tokens) * 2048, 0.1F);
+  std::vector<float> y(q.size());
+  if (!backend.begin_step({tokens, slices, {}}).ok()) return;
+  std::vector<double> times;
+  const double start = now();
+  do {
+    const double begin = stopwatch(threads);
+    backend.attention({cache, q.data(), 2048, 32, 0.125F, 0, 0, y.data(), 2048});
+    times.push_back(stopwatch(threads) - begin);
+  } while (now() - start < kSeconds || times.size() < 3);
+  const double seconds = median(times);
+  const double pairs = n_tokens * (context + 0.5 * n_tokens);
+  std::printf("attention %5d tokens after %5d: %9.1f us  %7.1f Gflop/s\n", n_tokens, context,
+              seconds * 1e6, pairs * 32 * 64 * 4 / seconds * 1e-9);
+}
+
+int bench(const Settings& settings) {
+  const hardware::HardwareProfile profile = hardware::probe_hardware();
+  auto made = cpu::create_cpu_backend({profile, settings.threads, settings.forced, settings.isa});
+  if (!made.ok()) {
+    std::fprintf(stderr, "%s\n", made.error().message().c_str());
+    return 1;
+  }
+  std::printf("%s, %s\n", profile.cpu.model.c_str(), profile.cpu.isa.to_string().c_str());
+  for (const std::string& name : settings.formats) {
+    const formats::FormatInfo* format = formats::find_format_by_name(name);
+    if (format != nullptr) bench_format(**made, *format, settings);
+  }
+  for (const int32_t context : {0, 512, 4096}) {
+    bench_attention(**made, context, 1, settings.threads);
+    bench_attention(**made, context, 512, settings.threads);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace quern
+
+int main(int argc, char** argv) { return quern::bench(quern::parse(argc, argv)); }
