@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 
-
 namespace quern::chat {
 namespace {
 
@@ -228,7 +227,7 @@ TEST(Hostile, OutputCap) {
 void run_on_small_stack(const std::function<void()>& body) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, size_t{1} << 20), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, size_t{512} << 10), 0);
   pthread_t thread;
   const auto entry = [](void* argument) -> void* {
     (*static_cast<const std::function<void()>*>(argument))();
@@ -241,7 +240,7 @@ void run_on_small_stack(const std::function<void()>& body) {
   pthread_attr_destroy(&attributes);
 }
 
-// The deepest accepted nesting, parsed and run on the 1 MiB stack of a server thread.
+// The deepest accepted nesting, parsed and run on half the 1 MiB stack of a server thread.
 TEST(Hostile, DeepestOnSmallStack) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "sanitizer frames are larger than those of the server";
