@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 
 namespace quern::tests {
@@ -24,10 +26,14 @@ int left_ms(Clock::time_point deadline) {
 }  // namespace
 
 std::string RawResponse::header(std::string_view name) const {
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
   const std::string key = "\r\n" + std::string(name) + ": ";
-  const size_t at = head.find(key);
-  if (at == std::string::npos) return "";
-  const size_t start = at + key.size();
+  const auto at = std::search(head.begin(), head.end(), key.begin(), key.end(), same);
+  if (at == head.end()) return "";
+  const auto start = static_cast<size_t>(at - head.begin()) + key.size();
   return head.substr(start, head.find("\r\n", start) - start);
 }
 

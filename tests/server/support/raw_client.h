@@ -17,7 +17,7 @@ struct RawResponse {
   bool complete = false;
   bool chunked = false;
 
-  // Value of a header (name in lower case as the server writes it), or "".
+  // Value of a header (names compare without case), or "".
   std::string header(std::string_view name) const;
 };
 
