@@ -2,6 +2,7 @@
 // is answered before the body is read.
 #include "server/http/connection.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "server/http/body_reader.h"
@@ -47,6 +48,17 @@ class RequestServer {
     if (!body_read()) return leave();
     call_handler();
     return leave();
+  }
+
+  AccessRecord record() const {
+    const Request& request = exchange_.request();
+    return {request.id,
+            request.peer,
+            request.method,
+            request.path,
+            exchange_.status(),
+            exchange_.bytes_sent(),
+            Clock::now() - connection_.arrived};
   }
 
  private:
@@ -203,16 +215,46 @@ class RequestServer {
 
 AfterServe serve(Connection& connection, const Site& site) {
   while (true) {
-    const AfterServe after = RequestServer(connection, site).run();
+    RequestServer server(connection, site);
+    const AfterServe after = server.run();
+    if (site.on_answered) site.on_answered(server.record());
     connection.scanned = 0;
     connection.head_bytes = 0;
     connection.started = false;
+    connection.arrived = Clock::now();
     if (after != AfterServe::kKeep) return after;
     while (connection.buffer.starts_with("\r\n")) connection.buffer.erase(0, 2);
     const HeadProgress progress =
         scan_head(connection.buffer, site.limits, connection.scanned, connection.head_bytes);
     if (progress == HeadProgress::kIncomplete) return AfterServe::kKeep;
   }
+}
+
+void refuse_unserved(const Connection& connection, const Site& site, int status,
+                     std::string message) {
+  // The request line as far as it came, unchecked: good for choosing the form of the error and for
+  // the log, not for more.
+  const std::string_view buffer = connection.buffer;
+  const std::string_view line = buffer.substr(0, buffer.find_first_of("\r\n"));
+  const size_t space = std::min(line.find(' '), line.size());
+  const std::string_view target = line.substr(std::min(space + 1, line.size()));
+  AccessRecord record;
+  record.id = make_request_id();
+  record.peer = connection.peer;
+  record.method = line.substr(0, std::min<size_t>(space, 32));
+  record.path = target.substr(0, target.find_first_of(" ?"));
+  record.status = status;
+  Response response = site.error_body(record.path, status, std::move(message));
+  add_standing_headers(response.headers, site.server_name, record.id);
+  if (status == 503) {
+    response.headers.push_back({"retry-after", std::to_string(site.limits.retry_after_s)});
+  }
+  write_answer({}, response, [&](std::string_view bytes) {
+    record.bytes_sent += send_some(connection.fd.get(), bytes);
+    return true;
+  });
+  record.duration = Clock::now() - connection.arrived;
+  if (site.on_answered) site.on_answered(record);
 }
 
 }  // namespace quern::http

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +23,19 @@ namespace quern::http {
 // Writes the body of an error in the form that clients of `path` expect.
 using ErrorBody = std::function<Response(std::string_view path, int status, std::string message)>;
 
+// One answered request, for a log. Holds no query, header or body.
+struct AccessRecord {
+  std::string id;
+  std::string peer;
+  std::string method;  // with path empty when the connection was refused before a request came
+  std::string path;
+  int status = 0;  // 0: the client went away before an answer was begun
+  uint64_t bytes_sent = 0;
+  std::chrono::nanoseconds duration{};  // since the first byte of the head
+};
+// Called once per request after its answer, on the thread that gave it; must not throw.
+using AnsweredHook = std::function<void(const AccessRecord& record)>;
+
 // What all connections of a server share; immutable while it runs, but for the flag.
 struct Site {
   Limits limits;
@@ -28,6 +43,7 @@ struct Site {
   Router router;
   ErrorBody error_body;
   std::string server_name;            // value of the Server header
+  AnsweredHook on_answered;           // may be empty
   std::atomic<bool> stopping{false};  // no further request on any connection
 };
 
@@ -42,6 +58,7 @@ struct Connection {
   bool lingering = false;
   bool started = false;  // first byte of a head has arrived
   Clock::time_point deadline;
+  Clock::time_point arrived = Clock::now();  // the first byte of the head
 };
 
 enum class AfterServe { kKeep, kLinger, kClose };
@@ -50,7 +67,9 @@ enum class AfterServe { kKeep, kLinger, kClose };
 // behind it.
 AfterServe serve(Connection& connection, const Site& site);
 
-// Head and body of a response that closes the connection, for answers from outside serve().
-std::string closing_response(const Site& site, const Response& response);
+// Answers a request that reaches no worker, without waiting for the client to take it; the
+// connection is to be closed afterwards. `buffer` may hold any part of a head.
+void refuse_unserved(const Connection& connection, const Site& site, int status,
+                     std::string message);
 
 }  // namespace quern::http

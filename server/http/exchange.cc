@@ -1,34 +1,29 @@
-// Serialisation of responses (RFC 9112 sections 4 to 7).
+// See exchange.h. Bytes leave through put() only.
 #include "server/http/exchange.h"
 
 #include <sys/random.h>
 
 #include <array>
-#include <charconv>
 #include <ctime>
 
 namespace quern::http {
 namespace {
 
 // A value that cannot end its line: control characters become "?".
-void append_safe(std::string& out, std::string_view value) {
-  for (const char c : value) {
+std::string safe_value(std::string_view value) {
+  std::string out(value);
+  for (char& c : out) {
     const auto u = static_cast<unsigned char>(c);
-    out.push_back(u < 0x20 || u == 0x7F ? '?' : c);
+    if (u < 0x20 || u == 0x7F) c = '?';
   }
-}
-
-void append_header(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ");
-  append_safe(out, value);
-  out.append("\r\n");
+  return out;
 }
 
 std::string two_digits(int n) {
   return {static_cast<char>('0' + n / 10 % 10), static_cast<char>('0' + n % 10)};
 }
 
-// IMF-fixdate (RFC 9110 5.6.7).
+// IMF-fixdate (RFC 9110 5.6.7), which the library leaves to its users.
 std::string http_date() {
   static constexpr std::array<std::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
                                                             "Thu", "Fri", "Sat"};
@@ -57,6 +52,12 @@ std::string make_request_id() {
   return id;
 }
 
+void add_standing_headers(Headers& headers, const std::string& server, const std::string& id) {
+  headers.push_back({"server", server});
+  headers.push_back({"date", http_date()});
+  headers.push_back({"x-request-id", id});
+}
+
 void SocketExchange::begin(const RequestHead& head, const std::string& peer, std::string id) {
   request_.method = head.method;
   request_.path = head.path;
@@ -64,73 +65,54 @@ void SocketExchange::begin(const RequestHead& head, const std::string& peer, std
   request_.headers = head.headers;
   request_.peer = peer;
   request_.id = std::move(id);
+  host_ = head.host;
   version_1_0_ = head.version_1_0;
   keep_alive_ = head.keep_alive;
 }
 
-std::string SocketExchange::head_text(const Response& response, bool chunked,
-                                      bool with_length) const {
-  std::string out = "HTTP/1.1 " + std::to_string(response.status) + " ";
-  out.append(reason_phrase(response.status)).append("\r\n");
-  append_header(out, "server", site_.server_name);
-  append_header(out, "date", http_date());
-  append_header(out, "x-request-id", request_.id);
-  if (!response.content_type.empty()) append_header(out, "content-type", response.content_type);
-  if (with_length) append_header(out, "content-length", std::to_string(response.body.size()));
-  if (chunked) append_header(out, "transfer-encoding", "chunked");
+AnswerForm SocketExchange::form() const {
+  return {request_.method, request_.path, host_, version_1_0_, keep_alive_};
+}
+
+// `response` with all its headers.
+Response SocketExchange::dressed(const Response& response) const {
+  Response out = response;
+  for (Header& header : out.headers) header.value = safe_value(header.value);
+  add_standing_headers(out.headers, site_.server_name, request_.id);
   if (!origin_.empty()) {
-    append_header(out, "access-control-allow-origin", origin_);
-    append_header(out, "access-control-expose-headers",
-                  "x-request-id, x-quern-seed, x-quern-ignored");
-    append_header(out, "vary", "origin");
+    out.headers.push_back({"access-control-allow-origin", origin_});
+    out.headers.push_back(
+        {"access-control-expose-headers", "x-request-id, x-quern-seed, x-quern-ignored"});
+    out.headers.push_back({"vary", "origin"});
   }
-  for (const Header& header : response.headers) append_header(out, header.name, header.value);
-  if (!keep_alive_) {
-    append_header(out, "connection", "close");
-  } else if (version_1_0_) {
-    append_header(out, "connection", "keep-alive");
-  }
-  out.append("\r\n");
+  if (keep_alive_ && version_1_0_) out.headers.push_back({"connection", "keep-alive"});
   return out;
 }
 
 bool SocketExchange::put(std::string_view bytes) {
   if (dropped_) return false;
   if (send_all(fd_, bytes, site_.limits.write_stall) != IoState::kOk) dropped_ = true;
+  if (!dropped_) bytes_sent_ += bytes.size();
   return !dropped_;
 }
 
 void SocketExchange::send(const Response& response) {
-  if (started_ || dropped_) return;
-  started_ = true;
+  if (started() || dropped_) return;
+  status_ = response.status;
   if (site_.stopping.load(std::memory_order_relaxed)) keep_alive_ = false;
-  std::string out = head_text(response, false, response.status != 204);
-  if (request_.method != "HEAD" && response.status != 204) out += response.body;
-  finished_ = put(out);
+  finished_ = write_answer(form(), dressed(response),
+                           [this](std::string_view bytes) { return put(bytes); });
 }
 
-bool SocketExchange::begin_stream(const Response& response) {
-  if (started_ || dropped_) return false;
-  started_ = true;
+void SocketExchange::stream(const Response& head, const StreamBody& body) {
+  if (started() || dropped_) return;
+  status_ = head.status;
   if (version_1_0_ || site_.stopping.load(std::memory_order_relaxed)) keep_alive_ = false;
-  return put(head_text(response, !version_1_0_, false));
+  finished_ = write_stream(form(), dressed(head), body,
+                           [this](std::string_view bytes) { return put(bytes); });
 }
 
-bool SocketExchange::write(std::string_view piece) {
-  if (piece.empty()) return !dropped_;
-  if (version_1_0_) return put(piece);
-  std::array<char, 16> size{};
-  const auto [end, error] = std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16);
-  std::string framed(size.data(), end);
-  framed.append("\r\n").append(piece).append("\r\n");
-  return put(framed);
-}
-
-void SocketExchange::end_stream() {
-  if (!started_ || finished_) return;
-  finished_ = version_1_0_ ? !dropped_ : put("0\r\n\r\n");
-}
-
+// The library says this only while it reads a body, which is not its part here.
 void SocketExchange::send_continue() { put("HTTP/1.1 100 Continue\r\n\r\n"); }
 
 bool SocketExchange::client_gone() {
@@ -139,7 +121,7 @@ bool SocketExchange::client_gone() {
   if (state == PeerState::kOpen) return false;
   if (state == PeerState::kGone) {
     dropped_ = true;
-  } else if (!started_) {
+  } else if (!started()) {
     // The client has sent FIN. That is a close() or only a shutdown of its sending side, in which
     // case it still wants the answer. An interim response (RFC 9110 15.2) tells them apart: a
     // closed peer answers it with a reset, which the next look finds.

@@ -18,7 +18,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "server/http/exchange.h"
 #include "server/http/worker_pool.h"
 
 namespace quern::http {
@@ -39,6 +38,7 @@ class PollingServer final : public HttpServer {
     site_.router = std::move(router);
     site_.error_body = std::move(options.error_body);
     site_.server_name = std::move(options.server_name);
+    site_.on_answered = std::move(options.on_answered);
     port_ = bound_port(listeners_.front().fd);
     for (const Listener& listener : listeners_) addresses_.push_back(listener.address);
   }
@@ -178,13 +178,11 @@ void PollingServer::accept_from(const Listener& listener) {
 // Out of descriptors: takes one client by the spare descriptor, to say so.
 void PollingServer::shed_one(const Listener& listener) {
   spare_.reset();
-  const Fd socket(accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  Fd socket(accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket.valid()) {
     refused_.fetch_add(1);
-    send_some(socket.get(),
-              closing_response(site_, site_.error_body("", 503,
-                                                       "The server has no room for "
-                                                       "another connection; try again.")));
+    refuse_unserved(Connection(std::move(socket)), site_, 503,
+                    "The server has no room for another connection; try again.");
   }
   spare_ = Fd();
   spare_ = Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -193,6 +191,7 @@ void PollingServer::shed_one(const Listener& listener) {
 void PollingServer::admit(Fd socket) {
   accepted_.fetch_add(1);
   const int fd = socket.get();
+  send_without_delay(fd);
   auto connection = std::make_unique<Connection>(std::move(socket));
   connection->deadline = Clock::now() + site_.limits.keep_alive;
   const bool full = open_.fetch_add(1) >= site_.limits.max_connections;
@@ -207,12 +206,7 @@ void PollingServer::admit(Fd socket) {
 
 void PollingServer::refuse(Owned connection, int status, std::string message) {
   if (status == 503) refused_.fetch_add(1);
-  const std::string_view line = connection->buffer;
-  const size_t space = std::min(line.find(' '), line.size());
-  const std::string_view path = line.substr(std::min(space + 1, line.size()));
-  send_some(connection->fd.get(),
-            closing_response(site_, site_.error_body(path.substr(0, path.find_first_of(" ?\r\n")),
-                                                     status, std::move(message))));
+  refuse_unserved(*connection, site_, status, std::move(message));
   linger(std::move(connection));
 }
 
@@ -258,6 +252,7 @@ void PollingServer::on_readable(int fd) {
     while (connection.buffer.starts_with("\r\n")) connection.buffer.erase(0, 2);
     if (connection.buffer.empty()) return;
     connection.started = true;
+    connection.arrived = Clock::now();
     connection.deadline = Clock::now() + site_.limits.head_deadline;
   }
   const HeadProgress progress =
@@ -404,18 +399,6 @@ void PollingServer::stop() {
 }
 
 }  // namespace
-
-std::string closing_response(const Site& site, const Response& response) {
-  std::string out = "HTTP/1.1 " + std::to_string(response.status) + " ";
-  out.append(reason_phrase(response.status)).append("\r\nserver: ").append(site.server_name);
-  out.append("\r\ncontent-type: ").append(response.content_type);
-  out.append("\r\ncontent-length: ").append(std::to_string(response.body.size()));
-  if (response.status == 503) {
-    out.append("\r\nretry-after: ").append(std::to_string(site.limits.retry_after_s));
-  }
-  out.append("\r\nconnection: close\r\n\r\n").append(response.body);
-  return out;
-}
 
 Result<std::unique_ptr<HttpServer>> HttpServer::create(ServerOptions options, Router router) {
   CHECK(options.error_body != nullptr);

@@ -15,28 +15,6 @@ int hex_digit(char c) {
   return -1;
 }
 
-constexpr std::pair<int, std::string_view> kReasons[] = {
-    {100, "Continue"},
-    {200, "OK"},
-    {204, "No Content"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {408, "Request Timeout"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {415, "Unsupported Media Type"},
-    {417, "Expectation Failed"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {503, "Service Unavailable"},
-    {505, "HTTP Version Not Supported"},
-};
-
 }  // namespace
 
 const std::string* Request::header(std::string_view name) const {
@@ -44,13 +22,6 @@ const std::string* Request::header(std::string_view name) const {
     if (h.name == name) return &h.value;
   }
   return nullptr;
-}
-
-std::string_view reason_phrase(int status) {
-  for (const auto& [code, phrase] : kReasons) {
-    if (code == status) return phrase;
-  }
-  return "Status";
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {

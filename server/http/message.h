@@ -4,6 +4,7 @@
 // handler has passed the strict parser, the access checks and the body limits.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,28 +39,28 @@ struct Response {
   Headers headers;  // further ones; control characters in values are replaced
 };
 
-// One request being answered, on the thread that reads its connection. Exactly one answer: send(),
-// or begin_stream(), any number of write(), end_stream(). A handler that returns without answering
-// makes the connection close (the client went away) or, if it is still there, a 500.
+// Sends a piece of a stream at once. False when the client is gone; the body should then return.
+using StreamWrite = std::function<bool(std::string_view piece)>;
+// Produces a stream. True: it is whole. False: it breaks off, which the client sees as a missing
+// terminator and a closed connection; an exception does the same.
+using StreamBody = std::function<bool(const StreamWrite& write)>;
+
+// One request being answered, on the thread that reads its connection. Exactly one answer: send()
+// or stream(). A handler that returns without answering makes the connection close (the client went
+// away) or, if it is still there, a 500.
 class Exchange {
  public:
   virtual ~Exchange() = default;
 
   virtual const Request& request() const = 0;
   virtual void send(const Response& response) = 0;
-  // Status line and headers of an answer of unknown length; response.body is ignored.
-  virtual bool begin_stream(const Response& response) = 0;
-  // Sends a piece at once. False when the client is gone; the handler should then return.
-  virtual bool write(std::string_view piece) = 0;
-  virtual void end_stream() = 0;
-  // Ends the stream without its terminator, so that the client sees that it is incomplete.
-  virtual void abort_stream() = 0;
-  // Whether the client has gone away, looked up now without waiting.
+  // An answer of unknown length: status and headers of `head` (its body is ignored), then what
+  // `body` writes. Runs `body` once and returns when it has; not at all for HEAD.
+  virtual void stream(const Response& head, const StreamBody& body) = 0;
+  // Whether the client has gone away, looked up now without waiting; also inside a stream's body.
   virtual bool client_gone() = 0;
 };
 
-// Standard phrase of a status code.
-std::string_view reason_phrase(int status);
 // Case-insensitive comparison of ASCII text.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 std::string to_lower(std::string_view text);

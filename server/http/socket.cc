@@ -211,8 +211,14 @@ IoState send_all(int fd, std::string_view bytes, std::chrono::milliseconds stall
   return IoState::kOk;
 }
 
-void send_some(int fd, std::string_view bytes) {
-  [[maybe_unused]] const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+size_t send_some(int fd, std::string_view bytes) {
+  const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return sent > 0 ? static_cast<size_t>(sent) : 0;
+}
+
+void send_without_delay(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 PeerState peer_state(int fd) {

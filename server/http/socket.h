@@ -59,8 +59,10 @@ enum class IoState { kOk, kTimeout, kClosed };
 IoState receive(int fd, std::string& into, size_t most, Clock::time_point deadline);
 // Sends everything. kTimeout: the peer took nothing for `stall`.
 IoState send_all(int fd, std::string_view bytes, std::chrono::milliseconds stall);
-// Sends what the kernel takes without waiting.
-void send_some(int fd, std::string_view bytes);
+// Sends what the kernel takes without waiting; the number of bytes.
+size_t send_some(int fd, std::string_view bytes);
+// Sends each piece at once instead of waiting for more (RFC 896), as streams need.
+void send_without_delay(int fd);
 // State of the peer, without waiting. kHalfClosed: it will send nothing more but may still read.
 enum class PeerState { kOpen, kHalfClosed, kGone };
 PeerState peer_state(int fd);

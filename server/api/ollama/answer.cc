@@ -46,40 +46,67 @@ class Answer {
     requests.push_back(std::move(plan_.request));
     auto generation = Generation::submit(*model_.engine, std::move(requests));
     if (!generation.ok()) return fail(from_error(generation.error()));
-    while (auto item = (*generation)->next(exchange_)) {
-      const engine::Event& event = item->event;
-      if (event.kind == engine::Event::Kind::kFailed) {
-        return fail(from_error(event.error.value_or(
-            Error(ErrorKind::kInternal, "The request failed for an unknown reason."))));
-      }
-      if (!take(event)) return;
+    generation_ = std::move(generation).value();
+    auto first = generation_->next(exchange_);
+    if (!first) return;  // the client has gone
+    if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
+      return exchange_.stream(
+          {200, "application/x-ndjson", "", headers_},
+          [&](const http::StreamWrite& write) { return stream_all(std::move(*first), write); });
     }
+    send_whole(std::move(*first));
   }
 
  private:
-  bool take(const engine::Event& event) {
+  static ApiError error_of(const engine::Event& event) {
+    return from_error(event.error.value_or(
+        Error(ErrorKind::kInternal, "The request failed for an unknown reason.")));
+  }
+
+  // The body of a streamed answer, from its first event on. True when it is whole.
+  bool stream_all(Generation::Item first, const http::StreamWrite& write) {
+    const auto write_line = [&](const Json& line) { return write(dump_json(line) + "\n"); };
+    for (std::optional<Generation::Item> item = std::move(first); item;
+         item = generation_->next(exchange_)) {
+      const engine::Event& event = item->event;
+      if (event.kind == engine::Event::Kind::kFailed) {
+        return write_line(Json{{"error", error_of(event).message}});
+      }
+      Json logprobs = take(event);
+      if (!event.text.empty() || !logprobs.empty()) {
+        Json line = update(event.text, false);
+        if (!logprobs.empty()) line["logprobs"] = std::move(logprobs);
+        if (!write_line(line)) return false;
+      }
+      if (event.kind == engine::Event::Kind::kFinished) return write_line(final_object(event, ""));
+    }
+    return false;
+  }
+
+  void send_whole(Generation::Item first) {
+    std::string text;
+    Json all_logprobs = Json::array();
+    for (std::optional<Generation::Item> item = std::move(first); item;
+         item = generation_->next(exchange_)) {
+      const engine::Event& event = item->event;
+      if (event.kind == engine::Event::Kind::kFailed) return fail(error_of(event));
+      text += event.text;
+      for (Json& entry : take(event)) all_logprobs.push_back(std::move(entry));
+      if (event.kind != engine::Event::Kind::kFinished) continue;
+      Json whole = final_object(event, text);
+      if (!all_logprobs.empty()) whole["logprobs"] = std::move(all_logprobs);
+      return exchange_.send({200, "application/json; charset=utf-8", dump_json(whole), headers_});
+    }
+  }
+
+  // Notes the tokens of an event; its logprobs, as far as they are wanted.
+  Json take(const engine::Event& event) {
     if (plan_.with_context) {
       context_.insert(context_.end(), event.tokens.begin(), event.tokens.end());
     }
     Json logprobs = Json::array();
     if (plan_.common.top_logprobs) add_logprobs(event, logprobs);
-    const bool last = event.kind == engine::Event::Kind::kFinished;
-    if (plan_.common.stream) {
-      if (!event.text.empty() || !logprobs.empty()) {
-        Json line = update(event.text, false);
-        if (!logprobs.empty()) line["logprobs"] = std::move(logprobs);
-        if (!send_line(line)) return false;
-      }
-      if (last && send_line(final_object(event, ""))) exchange_.end_stream();
-      return !last;
-    }
-    text_ += event.text;
-    for (Json& entry : logprobs) logprobs_.push_back(std::move(entry));
-    if (!last) return true;
-    Json whole = final_object(event, text_);
-    if (!logprobs_.empty()) whole["logprobs"] = std::move(logprobs_);
-    exchange_.send({200, "application/json; charset=utf-8", dump_json(whole), headers_});
-    return false;
+    return logprobs;
   }
 
   void add_logprobs(const engine::Event& event, Json& out) const {
@@ -117,33 +144,14 @@ class Answer {
     return out;
   }
 
-  bool send_line(const Json& line) {
-    if (!open_) {
-      open_ = true;
-      http::Response head{200, "application/x-ndjson", "", headers_};
-      if (!exchange_.begin_stream(head)) return false;
-    }
-    return exchange_.write(dump_json(line) + "\n");
-  }
-
-  void fail(const ApiError& error) {
-    if (!open_) {
-      exchange_.send(error_response(error));
-      return;
-    }
-    Json line;
-    line["error"] = error.message;
-    if (send_line(line)) exchange_.end_stream();
-  }
+  void fail(const ApiError& error) { exchange_.send(error_response(error)); }
 
   http::Exchange& exchange_;
   AnswerPlan plan_;
   const ServedModel& model_;
   http::Headers headers_;
+  std::unique_ptr<Generation> generation_;
   std::vector<engine::TokenId> context_;
-  std::string text_;
-  Json logprobs_ = Json::array();
-  bool open_ = false;
 };
 
 }  // namespace

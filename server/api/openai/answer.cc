@@ -37,35 +37,70 @@ class Answer {
     if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
     auto generation = Generation::submit(*plan_.common.model->engine, std::move(plan_.requests));
     if (!generation.ok()) return fail(from_error(generation.error()));
-    while (auto item = (*generation)->next(exchange_)) {
-      if (item->event.kind == engine::Event::Kind::kFailed) {
-        return fail(from_error(item->event.error.value_or(
-            Error(ErrorKind::kInternal, "The request failed for an unknown reason."))));
-      }
-      if (!take(item->index, item->event)) return;
+    generation_ = std::move(generation).value();
+    auto first = generation_->next(exchange_);
+    if (!first) return;  // the client has gone
+    if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
+      http::Response head{200, "text/event-stream", "", headers_};
+      head.headers.push_back({"cache-control", "no-cache"});
+      return exchange_.stream(head, [&](const http::StreamWrite& write) {
+        return stream_all(std::move(*first), write);
+      });
     }
-    if (!(*generation)->done()) return;  // the client has gone
-    plan_.common.stream ? end_stream() : send_whole();
+    send_whole(std::move(*first));
   }
 
  private:
-  bool take(size_t index, const engine::Event& event) {
-    Choice& choice = choices_[index];
-    Json logprobs = logprobs_of(index, event);
+  static ApiError error_of(const engine::Event& event) {
+    return from_error(event.error.value_or(
+        Error(ErrorKind::kInternal, "The request failed for an unknown reason.")));
+  }
+
+  // The body of a streamed answer, from its first event on. True when it is whole.
+  bool stream_all(Generation::Item first, const http::StreamWrite& write) {
+    for (std::optional<Generation::Item> item = std::move(first); item;
+         item = generation_->next(exchange_)) {
+      if (item->event.kind == engine::Event::Kind::kFailed) {
+        return write_event(write, error_object(error_of(item->event)));
+      }
+      const bool begins = !choices_[item->index].begun;
+      Piece piece = take(item->index, item->event);
+      if (!write_piece(write, item->index, std::move(piece), begins)) return false;
+    }
+    return generation_->done() && write_end(write);
+  }
+
+  void send_whole(Generation::Item first) {
+    for (std::optional<Generation::Item> item = std::move(first); item;
+         item = generation_->next(exchange_)) {
+      if (item->event.kind == engine::Event::Kind::kFailed) return fail(error_of(item->event));
+      Piece piece = take(item->index, item->event);
+      Choice& choice = choices_[item->index];
+      choice.text += piece.text;
+      merge_logprobs(choice.logprobs, std::move(piece.logprobs));
+    }
+    if (generation_->done()) send_choices();
+  }
+
+  struct Piece {
     std::string text;
-    if (!choice.begun && !plan_.echo.empty()) text = plan_.echo[index];
-    text += event.text;
-    const bool first = !choice.begun;
+    Json logprobs;
+  };
+
+  // Notes an event of a choice; what it adds to the answer.
+  Piece take(size_t index, const engine::Event& event) {
+    Choice& choice = choices_[index];
+    Piece piece;
+    piece.logprobs = logprobs_of(index, event);
+    if (!choice.begun && !plan_.echo.empty()) piece.text = plan_.echo[index];
+    piece.text += event.text;
     choice.begun = true;
     if (event.kind == engine::Event::Kind::kFinished) {
       choice.finished = true;
       choice.reason = event.reason;
       choice.usage = event.usage;
     }
-    if (plan_.common.stream) return stream_piece(index, text, std::move(logprobs), first);
-    choice.text += text;
-    merge_logprobs(choice.logprobs, std::move(logprobs));
-    return true;
+    return piece;
   }
 
   static void merge_logprobs(Json& all, Json piece) {
@@ -124,7 +159,7 @@ class Answer {
     return total;
   }
 
-  void send_whole() {
+  void send_choices() {
     Json out = envelope(plan_.chat ? "chat.completion" : "text_completion");
     out["choices"] = Json::array();
     for (size_t i = 0; i < choices_.size(); ++i) {
@@ -144,8 +179,13 @@ class Answer {
     exchange_.send({200, "application/json", dump_json(out), headers_});
   }
 
+  static bool write_event(const http::StreamWrite& write, const Json& data) {
+    return write("data: " + dump_json(data) + "\n\n");
+  }
+
   // One chunk with one choice. `reason` is null before the end.
-  bool send_chunk(size_t index, Json body, Json logprobs, Json reason) {
+  bool write_chunk(const http::StreamWrite& write, size_t index, Json body, Json logprobs,
+                   Json reason) const {
     Json out = envelope(plan_.chat ? "chat.completion.chunk" : "text_completion");
     Json choice;
     choice["index"] = index;
@@ -154,52 +194,37 @@ class Answer {
     choice["finish_reason"] = std::move(reason);
     out["choices"] = Json::array({std::move(choice)});
     if (plan_.common.include_usage) out["usage"] = nullptr;
-    return send_event(out);
+    return write_event(write, out);
   }
 
-  bool send_event(const Json& data) { return exchange_.write("data: " + dump_json(data) + "\n\n"); }
-
-  bool open_stream() {
-    if (open_) return true;
-    open_ = true;
-    http::Response head{200, "text/event-stream", "", headers_};
-    head.headers.push_back({"cache-control", "no-cache"});
-    return exchange_.begin_stream(head);
-  }
-
-  bool stream_piece(size_t index, const std::string& text, Json logprobs, bool first) {
-    if (!open_stream()) return false;
+  bool write_piece(const http::StreamWrite& write, size_t index, Piece piece, bool begins) const {
     const Choice& choice = choices_[index];
-    if (plan_.chat && first &&
-        !send_chunk(index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)) {
+    if (plan_.chat && begins &&
+        !write_chunk(write, index, {{"role", "assistant"}, {"content", ""}}, nullptr, nullptr)) {
       return false;
     }
-    if (!text.empty() || !logprobs.is_null()) {
-      Json body = plan_.chat ? Json{{"content", text}} : Json(text);
-      if (!send_chunk(index, std::move(body), std::move(logprobs), nullptr)) return false;
+    if (!piece.text.empty() || !piece.logprobs.is_null()) {
+      Json body = plan_.chat ? Json{{"content", piece.text}} : Json(piece.text);
+      if (!write_chunk(write, index, std::move(body), std::move(piece.logprobs), nullptr)) {
+        return false;
+      }
     }
     if (!choice.finished) return true;
     Json body = plan_.chat ? Json::object() : Json("");
-    return send_chunk(index, std::move(body), nullptr, finish_reason(choice.reason));
+    return write_chunk(write, index, std::move(body), nullptr, finish_reason(choice.reason));
   }
 
-  void end_stream() {
+  bool write_end(const http::StreamWrite& write) const {
     if (plan_.common.include_usage) {
       Json out = envelope(plan_.chat ? "chat.completion.chunk" : "text_completion");
       out["choices"] = Json::array();
       out["usage"] = usage_object(total_usage());
-      if (!send_event(out)) return;
+      if (!write_event(write, out)) return false;
     }
-    if (exchange_.write("data: [DONE]\n\n")) exchange_.end_stream();
+    return write("data: [DONE]\n\n");
   }
 
-  void fail(const ApiError& error) {
-    if (!open_) {
-      exchange_.send(error_response(error));
-      return;
-    }
-    if (send_event(error_object(error))) exchange_.end_stream();
-  }
+  void fail(const ApiError& error) { exchange_.send(error_response(error)); }
 
   http::Exchange& exchange_;
   AnswerPlan plan_;
@@ -208,7 +233,7 @@ class Answer {
   std::vector<Choice> choices_;
   std::vector<LegacyLogprobs> legacy_;
   http::Headers headers_;
-  bool open_ = false;
+  std::unique_ptr<Generation> generation_;
 };
 
 }  // namespace

@@ -1,100 +1,12 @@
 // The server over real sockets: catalogue of hostile and merely odd clients (H-01 to H-36).
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <thread>
 
-#include "server/http/http_server.h"
-#include "tests/server/support/raw_client.h"
+#include "transport_fixture.h"
 
 namespace quern::http {
 namespace {
-
-using namespace std::chrono_literals;
-using tests::fetch;
-using tests::RawClient;
-using tests::RawResponse;
-
-Response plain_error(std::string_view /*path*/, int status, std::string message) {
-  return {status, "text/plain", std::move(message), {}};
-}
-
-struct Gate {
-  std::atomic<bool> open{false};
-  std::atomic<int> inside{0};
-  std::atomic<int> saw_gone{0};
-};
-
-// Routes: GET /hello, POST /echo, GET /stream, POST /wait (answers when the gate opens or the
-// client goes), GET /health (quick), GET /throw, GET /nothing.
-class Transport : public testing::Test {
- protected:
-  void start(ServerOptions options = {}) {
-    Router router;
-    router.add({"GET", "/hello", [](Exchange& e) {
-                  e.send({200, "text/plain", "hello", {{"x-odd", "a\r\nx-evil: b"}}});
-                }});
-    router.add({"POST", "/echo", [](Exchange& e) {
-                  e.send({200, "text/plain", e.request().body, {}});
-                }});
-    router.add({"GET", "/stream", [](Exchange& e) {
-                  if (!e.begin_stream({200, "text/event-stream", "", {}})) return;
-                  for (int i = 0; i < 5; ++i) {
-                    if (!e.write("data: " + std::to_string(i) + "\n\n")) return;
-                  }
-                  e.end_stream();
-                }});
-    router.add({"GET", "/flood", [this](Exchange& e) {
-                  const std::string piece(size_t{1} << 16, 'x');
-                  e.begin_stream({200, "text/plain", "", {}});
-                  while (e.write(piece)) {
-                  }
-                  gate_.saw_gone.fetch_add(1);
-                }});
-    router.add({"POST", "/wait", [this](Exchange& e) {
-                  gate_.inside.fetch_add(1);
-                  while (!gate_.open.load()) {
-                    if (e.client_gone()) {
-                      gate_.saw_gone.fetch_add(1);
-                      return;
-                    }
-                    std::this_thread::sleep_for(2ms);
-                  }
-                  e.send({200, "text/plain", "waited", {}});
-                }});
-    router.add({"GET", "/throw", [](Exchange&) { throw std::runtime_error("secret"); }});
-    router.add({"GET", "/nothing", [](Exchange&) {}});
-    router.add({"GET", "/health",
-                [](Exchange& e) {
-                  e.send({200, "text/plain", "ok", {}});
-                },
-                false, true});
-    options.error_body = plain_error;
-    auto server = HttpServer::create(std::move(options), std::move(router));
-    ASSERT_TRUE(server.ok()) << server.error().message();
-    server_ = std::move(server).value();
-    ASSERT_TRUE(server_->start().ok());
-    port_ = server_->port();
-  }
-
-  void expect_alive() { EXPECT_EQ(tests::get(port_, "/hello").body, "hello"); }
-
-  template <typename Condition>
-  bool eventually(Condition condition, std::chrono::milliseconds timeout = 3s) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(2ms);
-    }
-    return true;
-  }
-
-  Gate gate_;
-  std::unique_ptr<HttpServer> server_;
-  int port_ = 0;
-};
-
-const std::string kHost = "Host: localhost\r\n";
 
 struct WireCase {
   const char* name;
@@ -224,25 +136,6 @@ TEST_F(Transport, PipelinedRequestsAreAnsweredInOrder) {
   }
   client.send(all);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(client.read_response().body, std::to_string(i));
-}
-
-TEST_F(Transport, StreamsAreChunkedOrEndWithTheConnection) {
-  start();
-  const std::string expected = "data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n";
-  RawClient client(port_);
-  for (int i = 0; i < 2; ++i) {  // keep-alive after a stream
-    client.send("GET /stream HTTP/1.1\r\n" + kHost + "\r\n");
-    const RawResponse response = client.read_response();
-    EXPECT_TRUE(response.chunked);
-    EXPECT_EQ(response.body, expected);
-  }
-  const RawResponse old = fetch(port_, "GET /stream HTTP/1.0\r\n\r\n");
-  EXPECT_FALSE(old.chunked);
-  EXPECT_EQ(old.body, expected);
-  RawClient closing(port_);  // H-29
-  closing.send("GET /stream HTTP/1.1\r\n" + kHost + "Connection: close\r\n\r\n");
-  EXPECT_EQ(closing.read_response().body, expected);
-  EXPECT_TRUE(closing.closed_within(1s));
 }
 
 TEST_F(Transport, SlowHeadsAndBodiesRunIntoTheirDeadlines) {
