@@ -1,6 +1,7 @@
 // `quern serve`: load a model, print what was decided, answer until SIGTERM or SIGINT.
 #include <csignal>
 
+#include "config/base/log.h"
 #include "server/api/app/app.h"
 #include "server/cli/option_flags.h"
 #include "server/cli/session.h"
@@ -34,7 +35,7 @@ class StopSignals {
   sigset_t set_{};
 };
 
-api::AppOptions app_options(const options::Options& options) {
+api::AppOptions app_options(const options::Options& options, LogLevel log_level) {
   api::AppOptions app;
   app.host = options.host;
   app.port = static_cast<int>(options.port);
@@ -44,6 +45,7 @@ api::AppOptions app_options(const options::Options& options) {
   app.insecure = options.insecure;
   app.version = QUERN_VERSION;
   app.limits.max_connections = static_cast<int>(options.max_connections);
+  app.log = Log::to_stderr(log_level);
   return app;
 }
 
@@ -80,6 +82,8 @@ int serve(const Process& process, const OptionFlags& flags) {
   const auto resolved = flags.resolve(process);
   if (!resolved.ok()) return fail(process, resolved.error());
   const options::Options& options = resolved->options;
+  const auto log_level = parse_log_level(options.log_level);
+  if (!log_level.ok()) return fail(process, log_level.error());
 
   const StopSignals signals;  // before any thread is started, so that all inherit the mask
   SessionNeeds needs;
@@ -91,7 +95,7 @@ int serve(const Process& process, const OptionFlags& flags) {
 
   api::ServedModel model = api::describe_model(*(*session)->engine, options.alias, options.model);
   const std::string name = model.id;
-  auto app = api::App::create(app_options(options), {std::move(model)});
+  auto app = api::App::create(app_options(options, *log_level), {std::move(model)});
   if (!app.ok()) return fail(process, app.error());
   if (const Status started = (*app)->start(); !started.ok()) {
     return fail(process, started.error());

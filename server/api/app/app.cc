@@ -38,6 +38,19 @@ Status check_exposure(const AppOptions& options) {
                    " lets other machines in: set --api-key, or add --insecure if that is meant.");
 }
 
+// "req-abc 127.0.0.1 POST /v1/completions 200 1234 bytes 56.7 ms"; "-" for what is not known.
+std::string access_line(const http::AccessRecord& record) {
+  constexpr size_t kMaxPath = 256;
+  constexpr int64_t kNsPerTenthMs = 100'000;
+  const auto known = [](std::string text) { return text.empty() ? std::string("-") : text; };
+  const int64_t tenths = record.duration.count() / kNsPerTenthMs;
+  return record.id + " " + record.peer + " " + known(record.method) + " " +
+         known(record.path.substr(0, kMaxPath)) + " " +
+         (record.status == 0 ? "gone" : std::to_string(record.status)) + " " +
+         std::to_string(record.bytes_sent) + " bytes " + std::to_string(tenths / 10) + "." +
+         std::to_string(tenths % 10) + " ms";
+}
+
 }  // namespace
 
 Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedModel> models) {
@@ -65,6 +78,9 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedM
   server.access.allowed_origins = options.allowed_origins;
   server.error_body = error_body;
   server.server_name = "quern/" + options.version;
+  server.on_answered = [log = options.log](const http::AccessRecord& record) {
+    log.info(access_line(record));
+  };
   QUERN_ASSIGN_OR_RETURN(app->server_,
                          http::HttpServer::create(std::move(server), std::move(router)));
   return app;

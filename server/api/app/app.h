@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "config/base/log.h"
 #include "config/base/result.h"
 #include "server/api/served_model.h"
 #include "server/http/http_server.h"
@@ -25,6 +26,7 @@ struct AppOptions {
   bool insecure = false;  // permits an address other than loopback without a key
   std::string version = "0.1.0";
   http::Limits limits;
+  Log log = Log::none();  // gets a line per request
 };
 
 class App {

@@ -256,6 +256,28 @@ TEST_F(Answers, HealthMetricsAndDraining) {
   EXPECT_FALSE(RawClient(app_->port()).connected());
 }
 
+TEST(AccessLog, HasOneLinePerRequest) {
+  tests::FakeModel model;
+  AppOptions options;
+  options.port = 0;
+  options.api_keys = {"k"};
+  options.log = Log::to_stderr(LogLevel::kInfo);
+  testing::internal::CaptureStderr();
+  auto app = App::create(options, {model.served()});
+  ASSERT_TRUE(app.ok()) << app.error().message();
+  ASSERT_TRUE((*app)->start().ok());
+  const int port = (*app)->port();
+  tests::get(port, "/health", "X-Request-Id: first\r\n");
+  tests::get(port, "/v1/models?key=secret", "X-Request-Id: second\r\n");
+  (*app)->stop();
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+  EXPECT_NE(log.find(" first 127.0.0.1 GET /health 200 "), std::string::npos) << log;
+  EXPECT_NE(log.find(" second 127.0.0.1 GET /v1/models 401 "), std::string::npos) << log;
+  EXPECT_NE(log.find(" ms\n"), std::string::npos) << log;
+  EXPECT_EQ(log.find("secret"), std::string::npos) << log;
+}
+
 TEST(AppOptionsCheck, OtherMachinesNeedAKey) {
   tests::FakeModel model;
   AppOptions options;
