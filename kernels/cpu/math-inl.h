@@ -80,7 +80,7 @@ struct SinCos {
   float cosine;
 };
 
-// Correct to 0.51 units in the last place of the larger of the two for |angle| <= 2^27 (a position
+// Both correct to 0.51 units in the last place for |angle| <= 2^27 (a position
 // below 2^27 times a frequency of at most 1). Beyond, and for NaN, no accuracy is promised.
 QUERN_PART SinCos sin_cos(float angle) {
   const double kMagic = 0x1.8p52;

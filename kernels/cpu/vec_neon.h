@@ -1,0 +1,155 @@
+// Native vectors of 4 lanes: Armv8 Advanced SIMD. With QUERN_DOT_NEON also the Armv8.2 int8 dot
+// product, which changes the integer dot product only.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/cpu/inlining.h"
+
+namespace quern::cpu {
+namespace {
+
+inline constexpr int kLanes = 4;
+inline constexpr int kFloatTileRows = 2;
+inline constexpr int kFloatTileColumns = 2;
+inline constexpr int kAttentionQueries = 4;
+inline constexpr int kPanelColumns = 8;
+
+using NF = float32x4_t;
+using NI = int32x4_t;
+using NM = uint32x4_t;
+
+QUERN_INLINE NF n_load(const float* p) { return vld1q_f32(p); }
+QUERN_INLINE void n_store(float* p, NF a) { vst1q_f32(p, a); }
+QUERN_INLINE NF n_set(float a) { return vdupq_n_f32(a); }
+QUERN_INLINE NI n_set_int(int32_t a) { return vdupq_n_s32(a); }
+QUERN_INLINE NF n_add(NF a, NF b) { return vaddq_f32(a, b); }
+QUERN_INLINE NF n_sub(NF a, NF b) { return vsubq_f32(a, b); }
+QUERN_INLINE NF n_mul(NF a, NF b) { return vmulq_f32(a, b); }
+QUERN_INLINE NF n_div(NF a, NF b) { return vdivq_f32(a, b); }
+QUERN_INLINE NF n_fma(NF a, NF b, NF c) { return vfmaq_f32(c, a, b); }
+QUERN_INLINE NF n_fnma(NF a, NF b, NF c) { return vfmsq_f32(c, a, b); }
+// vmaxq_f32 would return NaN where the other instruction sets return b.
+QUERN_INLINE NF n_max(NF a, NF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+QUERN_INLINE NF n_min(NF a, NF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+QUERN_INLINE NM n_less(NF a, NF b) { return vcltq_f32(a, b); }
+QUERN_INLINE NF n_select(NM m, NF a, NF b) { return vbslq_f32(m, a, b); }
+QUERN_INLINE NI n_bits(NF a) { return vreinterpretq_s32_f32(a); }
+QUERN_INLINE NF n_from_bits(NI a) { return vreinterpretq_f32_s32(a); }
+QUERN_INLINE NF n_to_float(NI a) { return vcvtq_f32_s32(a); }
+QUERN_INLINE NI n_add_int(NI a, NI b) { return vaddq_s32(a, b); }
+QUERN_INLINE NI n_sub_int(NI a, NI b) { return vsubq_s32(a, b); }
+QUERN_INLINE NI n_and(NI a, NI b) { return vandq_s32(a, b); }
+QUERN_INLINE NI n_or(NI a, NI b) { return vorrq_s32(a, b); }
+QUERN_INLINE NI n_xor(NI a, NI b) { return veorq_s32(a, b); }
+QUERN_INLINE NI n_max_int(NI a, NI b) { return vmaxq_s32(a, b); }
+template <int n>
+QUERN_INLINE NI n_shl(NI a) {
+  return vshlq_n_s32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_sar(NI a) {
+  return vshrq_n_s32(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_shr(NI a) {
+  if constexpr (n == 0) {
+    return a;
+  } else {
+    return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), n));
+  }
+}
+QUERN_INLINE NI n_shl_any(NI a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
+
+// Lanes l and l + 2, then 1 apart.
+QUERN_INLINE float n_reduce_add(NF a) {
+  const float32x2_t two = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+QUERN_INLINE float n_reduce_max(NF a) {
+  const NF two = n_max(a, vextq_f32(a, a, 2));
+  return vgetq_lane_f32(n_max(two, vextq_f32(two, two, 1)), 0);
+}
+QUERN_INLINE int32_t n_reduce_add_int(NI a) { return vaddvq_s32(a); }
+QUERN_INLINE int32_t n_reduce_max_int(NI a) { return vmaxvq_s32(a); }
+
+QUERN_INLINE NF n_load_f16(const uint16_t* p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+QUERN_INLINE NF n_load_bf16(const uint16_t* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+}
+QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
+  const int16x4_t words = vmovn_s32(a);
+  const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+  const int32_t four = vget_lane_s32(vreinterpret_s32_s8(bytes), 0);
+  std::memcpy(p, &four, sizeof(four));
+}
+
+// Integer dot products: lane += the 4 products of its bytes. Weights -128..127.
+QUERN_INLINE NI n_load_bytes(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
+QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) { vst1q_u8(p, vreinterpretq_u8_s32(a)); }
+QUERN_INLINE NI n_broadcast4(const int8_t* p) {
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return vdupq_n_s32(bytes);
+}
+inline constexpr uint8_t kDotFlip = 0;
+QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
+  const int8x16_t x = vreinterpretq_s8_s32(w);
+  const int8x16_t y = vreinterpretq_s8_s32(a);
+#ifdef QUERN_DOT_NEON
+  return vdotq_s32(sum, x, y);
+#else
+  const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)));
+  const int32x4_t high = vpaddlq_s16(vmull_high_s8(x, y));
+  return vaddq_s32(sum, vpaddq_s32(low, high));
+#endif
+}
+QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return n_dot_wide(sum, w, a); }
+
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
+QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+  const auto load = [&](int r) {
+    return n_load_bytes(reinterpret_cast<const uint8_t*>(rows[r] + offset));
+  };
+  const NI a = load(0);
+  const NI b = load(1);
+  const NI c = load(2);
+  const NI d = load(3);
+  const int64x2_t ab_low = vreinterpretq_s64_s32(vzip1q_s32(a, b));
+  const int64x2_t ab_high = vreinterpretq_s64_s32(vzip2q_s32(a, b));
+  const int64x2_t cd_low = vreinterpretq_s64_s32(vzip1q_s32(c, d));
+  const int64x2_t cd_high = vreinterpretq_s64_s32(vzip2q_s32(c, d));
+  out[0] = vreinterpretq_s32_s64(vzip1q_s64(ab_low, cd_low));
+  out[1] = vreinterpretq_s32_s64(vzip2q_s64(ab_low, cd_low));
+  out[2] = vreinterpretq_s32_s64(vzip1q_s64(ab_high, cd_high));
+  out[3] = vreinterpretq_s32_s64(vzip2q_s64(ab_high, cd_high));
+}
+
+// Lane r: the 4 bytes at rows[r] + offset.
+QUERN_PART NI n_gather4(const std::byte* const* rows, int64_t offset) {
+  int32_t lanes[kLanes];
+  for (int r = 0; r < kLanes; ++r) std::memcpy(&lanes[r], rows[r] + offset, sizeof(int32_t));
+  return vld1q_s32(lanes);
+}
+
+// The f16 in the low half of each lane.
+QUERN_INLINE NF n_f16_of_low(NI a) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(a))));
+}
+// table[byte] for bytes 0..15.
+QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
+  return vreinterpretq_s32_s8(vqtbl1q_s8(vld1q_s8(table), vreinterpretq_u8_s32(bytes)));
+}
+
+}  // namespace
+}  // namespace quern::cpu
