@@ -37,6 +37,12 @@ Status apply_habits(VocabData& data) {
   return ok_status();
 }
 
+Error text_too_long(size_t bytes) {
+  return Error(ErrorKind::kInvalidInput,
+               "text of " + std::to_string(bytes) + " bytes, expected at most " +
+                   std::to_string(Tokenizer::kMaxTextBytes) + "; split it");
+}
+
 bool is_ascii_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 std::string unescape_spaces(std::string_view text) {
@@ -81,11 +87,31 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text,
 
 Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, SpecialParsing parsing,
                                                uint64_t& steps) const {
-  if (text.size() > kMaxTextBytes) {
-    return Error(ErrorKind::kInvalidInput, "text of " + std::to_string(text.size()) +
-                                               " bytes, expected at most " +
-                                               std::to_string(kMaxTextBytes) + "; split it");
+  return encode_runs(text, {{text.size(), parsing}}, steps);
+}
+
+Result<std::vector<TokenId>> Tokenizer::encode_parts(const std::vector<TextPart>& parts) const {
+  std::string text;
+  std::vector<Run> runs;
+  for (const TextPart& part : parts) {
+    if (part.text.size() > kMaxTextBytes - std::min(text.size(), kMaxTextBytes)) {
+      return text_too_long(text.size() + part.text.size());
+    }
+    text += part.text;
+    if (!runs.empty() && runs.back().parsing == part.parsing) {
+      runs.back().end = text.size();
+    } else {
+      runs.push_back({text.size(), part.parsing});
+    }
   }
+  uint64_t steps = 0;
+  return encode_runs(text, runs, steps);
+}
+
+Result<std::vector<TokenId>> Tokenizer::encode_runs(std::string_view text,
+                                                    const std::vector<Run>& runs,
+                                                    uint64_t& steps) const {
+  if (text.size() > kMaxTextBytes) return text_too_long(text.size());
   const Vocabulary& vocabulary = *vocabulary_;
   std::vector<TokenId> out;
   bool begins = true;  // the next stretch of text gets the family's space prefix
@@ -97,8 +123,10 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, SpecialPar
     return encoder_->encode(text.substr(stretch, end - stretch), prefix, out, steps);
   };
   size_t at = 0;
+  auto run = runs.begin();
   while (at < text.size()) {
-    const auto match = matcher_->match(text.substr(at), parsing, steps);
+    while (run->end <= at) ++run;
+    const auto match = matcher_->match(text.substr(at, run->end - at), run->parsing, steps);
     if (!match) {
       ++at;
       continue;

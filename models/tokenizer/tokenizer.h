@@ -50,6 +50,12 @@ enum class SpecialParsing {
   kParse,
 };
 
+// A run of text and how far it is trusted. Borders of parts are not borders of tokens.
+struct TextPart {
+  std::string_view text;
+  SpecialParsing parsing = SpecialParsing::kText;
+};
+
 struct VocabData;  // vocab_data.h: a vocabulary as plain data, for tests and converters
 class Vocabulary;  // vocabulary.h
 class SpecialMatcher;
@@ -75,6 +81,10 @@ class Tokenizer {
   // tests can bound it without a clock.
   Result<std::vector<TokenId>> encode(std::string_view text, SpecialParsing parsing,
                                       uint64_t& steps) const;
+  // Token ids of the parts' texts joined. A control token is recognised only where all of it lies
+  // in kParse parts; text between two special tokens is encoded as one stretch, whatever parts it
+  // comes from, so that a rendered template reads as if it had been one string.
+  Result<std::vector<TokenId>> encode_parts(const std::vector<TextPart>& parts) const;
   static constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
   int64_t vocab_size() const;
@@ -110,7 +120,15 @@ class Tokenizer {
   Result<std::string> decode(const std::vector<TokenId>& ids, bool render_special = false) const;
 
  private:
+  // Text up to `end` (from the run before) is read in this way.
+  struct Run {
+    size_t end;
+    SpecialParsing parsing;
+  };
+
   Tokenizer();
+  Result<std::vector<TokenId>> encode_runs(std::string_view text, const std::vector<Run>& runs,
+                                           uint64_t& steps) const;
   std::unique_ptr<const Vocabulary> vocabulary_;
   std::unique_ptr<const SpecialMatcher> matcher_;
   std::unique_ptr<const TextEncoder> encoder_;

@@ -1,12 +1,9 @@
-// See prompt.h. Tokenising a template: the whole text in one piece where that is safe, since
-// borders of segments are not borders of tokens; otherwise split at the template's own control
-// tokens.
+// See prompt.h.
 #include "server/api/prompt.h"
 
 #include <algorithm>
 
 #include "models/chat/chat_format.h"
-#include "models/tokenizer/steering.h"
 #include "server/api/ids.h"
 
 namespace quern::api {
@@ -14,7 +11,6 @@ namespace {
 
 using tokenizer::SpecialParsing;
 using tokenizer::TokenId;
-using tokenizer::TokenKind;
 
 // Bytes of prompt per token of context that are still worth tokenising.
 constexpr size_t kMaxBytesPerToken = 16;
@@ -50,52 +46,6 @@ MaybeError encode_into(const ServedModel& model, std::string_view text, SpecialP
   return std::nullopt;
 }
 
-bool steers(const tokenizer::Tokenizer& tokenizer, TokenId id) {
-  if (tokenizer.kind(id) == TokenKind::kControl) return true;
-  return tokenizer.kind(id) == TokenKind::kUserDefined &&
-         (tokenizer::is_end_name(tokenizer.text(id)) ||
-          tokenizer::is_steering_name(tokenizer.text(id)));
-}
-
-int64_t count_steering(const tokenizer::Tokenizer& tokenizer, const Tokens& tokens) {
-  return std::count_if(tokens.begin(), tokens.end(),
-                       [&](TokenId id) { return steers(tokenizer, id); });
-}
-
-// Splits the template's text at its control tokens; text between two of them is joined with the
-// user's text around it and read without special parsing.
-MaybeError encode_split(const ServedModel& model, const std::vector<chat::PromptSegment>& segments,
-                        Tokens& out) {
-  const tokenizer::Tokenizer& tokenizer = *model.tokenizer;
-  std::string pending;
-  for (const chat::PromptSegment& segment : segments) {
-    if (segment.from_user) {
-      pending += segment.text;
-      continue;
-    }
-    Tokens alone;
-    if (MaybeError error = encode_into(model, segment.text, SpecialParsing::kParse, alone)) {
-      return error;
-    }
-    size_t at = 0;
-    for (const TokenId id : alone) {
-      if (!steers(tokenizer, id)) continue;
-      const size_t found = segment.text.find(tokenizer.text(id), at);
-      if (found == std::string::npos) continue;
-      pending.append(segment.text, at, found - at);
-      if (!pending.empty()) {
-        if (MaybeError error = encode_into(model, pending, SpecialParsing::kText, out))
-          return error;
-        pending.clear();
-      }
-      out.push_back(id);
-      at = found + tokenizer.text(id).size();
-    }
-    pending.append(segment.text, at);
-  }
-  return pending.empty() ? std::nullopt : encode_into(model, pending, SpecialParsing::kText, out);
-}
-
 std::string token_text(const ServedModel& model, std::optional<TokenId> id) {
   return id ? std::string(model.tokenizer->text(*id)) : std::string();
 }
@@ -116,26 +66,17 @@ MaybeError encode_raw(const ServedModel& model, std::string_view text, std::stri
 
 MaybeError encode_segments(const ServedModel& model,
                            const std::vector<chat::PromptSegment>& segments, Tokens& out) {
-  std::string whole;
-  int64_t from_template = 0;
+  std::vector<tokenizer::TextPart> parts;
+  size_t bytes = 0;
   for (const chat::PromptSegment& segment : segments) {
-    whole += segment.text;
-    if (MaybeError error = check_size(model, whole.size())) return error;
-    if (segment.from_user) continue;
-    Tokens alone;
-    if (MaybeError error = encode_into(model, segment.text, SpecialParsing::kParse, alone)) {
-      return error;
-    }
-    from_template += count_steering(*model.tokenizer, alone);
+    bytes += segment.text.size();
+    parts.push_back(
+        {segment.text, segment.from_user ? SpecialParsing::kText : SpecialParsing::kParse});
   }
-  if (!whole.empty()) {
-    if (MaybeError error = encode_into(model, whole, SpecialParsing::kParse, out)) return error;
-    // More control tokens than the template wrote: a message holds the literal of one.
-    if (count_steering(*model.tokenizer, out) != from_template) {
-      out.clear();
-      if (MaybeError error = encode_split(model, segments, out)) return error;
-    }
-  }
+  if (MaybeError error = check_size(model, bytes)) return error;
+  auto tokens = model.tokenizer->encode_parts(parts);
+  if (!tokens.ok()) return from_error(tokens.error());
+  out.insert(out.end(), tokens->begin(), tokens->end());
   return add_bos(model, "messages", out);
 }
 

@@ -38,34 +38,27 @@ engine::SamplingParams sampling_from(const options::Options& options) {
   return sampling;
 }
 
-Status append(const tokenizer::Tokenizer& tokenizer, std::string_view text,
-              tokenizer::SpecialParsing parsing, std::vector<engine::TokenId>& tokens) {
-  QUERN_ASSIGN_OR_RETURN(const auto ids, tokenizer.encode(text, parsing));
-  tokens.insert(tokens.end(), ids.begin(), ids.end());
-  return ok_status();
-}
-
 // The prompt's tokens: plain text after BOS, or one chat turn through the model's template.
 Result<std::vector<engine::TokenId>> prompt_tokens(const loader::Model& model,
                                                    const std::string& prompt, bool chat) {
   const tokenizer::Tokenizer& tokenizer = model.tokenizer();
   const auto bos = tokenizer.special().add_bos ? tokenizer.special().bos : std::nullopt;
-  std::vector<engine::TokenId> tokens;
-  if (!chat) {
-    if (bos) tokens.push_back(*bos);
-    QUERN_RETURN_IF_ERROR(append(tokenizer, prompt, tokenizer::SpecialParsing::kText, tokens));
-    return tokens;
+  std::vector<tokenizer::TextPart> parts;
+  std::vector<chat::PromptSegment> segments;
+  if (chat) {
+    chat::RenderInput input;
+    input.messages = Json::array({{{"role", "user"}, {"content", prompt}}});
+    if (tokenizer.special().bos) input.bos_token = tokenizer.text(*tokenizer.special().bos);
+    if (tokenizer.special().eos) input.eos_token = tokenizer.text(*tokenizer.special().eos);
+    QUERN_ASSIGN_OR_RETURN(segments, model.chat_template().render(input));
+  } else {
+    segments.push_back({prompt, true});
   }
-  chat::RenderInput input;
-  input.messages = Json::array({{{"role", "user"}, {"content", prompt}}});
-  if (tokenizer.special().bos) input.bos_token = tokenizer.text(*tokenizer.special().bos);
-  if (tokenizer.special().eos) input.eos_token = tokenizer.text(*tokenizer.special().eos);
-  QUERN_ASSIGN_OR_RETURN(const auto segments, model.chat_template().render(input));
   for (const chat::PromptSegment& segment : segments) {
-    const auto parsing =
-        segment.from_user ? tokenizer::SpecialParsing::kText : tokenizer::SpecialParsing::kParse;
-    QUERN_RETURN_IF_ERROR(append(tokenizer, segment.text, parsing, tokens));
+    parts.push_back({segment.text, segment.from_user ? tokenizer::SpecialParsing::kText
+                                                     : tokenizer::SpecialParsing::kParse});
   }
+  QUERN_ASSIGN_OR_RETURN(std::vector<engine::TokenId> tokens, tokenizer.encode_parts(parts));
   if (bos && (tokens.empty() || tokens.front() != *bos)) tokens.insert(tokens.begin(), *bos);
   return tokens;
 }
