@@ -7,6 +7,7 @@
 // one column measures memory. Prints the median of the runs: GB/s of weights and 1e9 operations/s
 // (multiply and add counted as two). Bits are not checked here; the tests do that.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -44,19 +45,26 @@ std::vector<std::string> split(const std::string& text) {
   return parts;
 }
 
+// A whole number from a flag; 0 for anything else.
+int number(const std::string& text) {
+  int value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 Settings parse(int argc, char** argv) {
   Settings settings;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     const std::string value = argv[i + 1];
-    if (name == "--threads") settings.threads = std::stoi(value);
-    if (name == "--stack-mb") settings.stack_bytes = std::stoul(value) << 20;
+    if (name == "--threads") settings.threads = number(value);
+    if (name == "--stack-mb") settings.stack_bytes = static_cast<size_t>(number(value)) << 20;
     if (name == "--isa") settings.isa = value;
     if (name == "--kernel") settings.forced.push_back(value);
     if (name == "--formats") settings.formats = split(value);
     if (name == "--columns") {
       settings.columns.clear();
-      for (const std::string& n : split(value)) settings.columns.push_back(std::stoi(n));
+      for (const std::string& n : split(value)) settings.columns.push_back(number(n));
     }
   }
   return settings;

@@ -18,7 +18,8 @@ using Clock = std::chrono::steady_clock;
 
 class EngineLoopTest : public testing::Test {
  protected:
-  void start(int32_t max_queued = 512, int32_t max_running = 4, milliseconds step = milliseconds(0)) {
+  void start(int32_t max_queued = 512, int32_t max_running = 4,
+             milliseconds step = milliseconds(0)) {
     auto runner = std::make_unique<FakeRunner>(letter_vocabulary_size(), 64, 8);
     if (step.count() > 0) {
       runner->before_run = [step](int64_t, const ops::StepInputs&) {
