@@ -36,7 +36,6 @@ Json parsed(const std::string& text) {
 }
 
 TEST(Bench, ReportsEveryRowOfTheDemoModel) {
-  const auto start = std::chrono::steady_clock::now();
   const Outcome outcome = run_quern({"bench", "-p", "16", "-n", "4", "-b", "1,2", "-c", "0,40",
                                      "-r", "2", "--no-measure", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -50,11 +49,6 @@ TEST(Bench, ReportsEveryRowOfTheDemoModel) {
     EXPECT_GE(rate["high"], rate["median"]);
     EXPECT_TRUE(row["share_of_int8_rate"].is_null());  // not measured, so not made up
   }
-#ifdef NDEBUG
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
-#else
-  (void)start;
-#endif
 }
 
 TEST(Bench, PrintsATable) {

@@ -162,6 +162,9 @@ TEST_F(Transport, SlowHeadsAndBodiesRunIntoTheirDeadlines) {
 TEST_F(Transport, ManyIdleConnectionsDoNotDelayARequest) {
   ServerOptions options;
   options.limits.max_workers = 2;
+  // Longer than the client waits: an idle connection that held a worker would fail the test.
+  options.limits.head_deadline = 60s;
+  options.limits.keep_alive = 60s;
   start(std::move(options));
   std::vector<std::unique_ptr<RawClient>> idle;  // H-02, H-06
   for (int i = 0; i < 200; ++i) {
@@ -169,9 +172,7 @@ TEST_F(Transport, ManyIdleConnectionsDoNotDelayARequest) {
     ASSERT_TRUE(idle.back()->connected());
     if (i % 2 == 0) idle.back()->send("GET /hello HT");
   }
-  const auto before = std::chrono::steady_clock::now();
   expect_alive();
-  EXPECT_LT(std::chrono::steady_clock::now() - before, 1s);
   idle[0]->send("TP/1.1\r\n" + kHost + "\r\n");
   EXPECT_EQ(idle[0]->read_response().body, "hello");
 }
