@@ -2,8 +2,13 @@
 # Drives the official Python and npm clients against a server started from the given binary.
 #   usage: run.sh PATH_TO_QUERN [MODEL.gguf]
 # Needs python3 with venv, node with npm, and a network for the first run; what is missing is said and
-# counts as skipped (exit 77).
+# counts as skipped (exit 77), or as failed where CI=true.
 set -eu
+skip() {
+  echo "skipped: $*"
+  if [ "${CI:-}" = true ]; then exit 1; fi
+  exit 77
+}
 binary=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,24 +16,22 @@ root=$(cd "$here/../.." && pwd)
 work=$root/build/clients
 mkdir -p "$work"
 
-skipped=0
 for tool in python3 node npm; do
-  command -v $tool >/dev/null || { echo "skipped: no $tool on this machine"; skipped=1; }
+  command -v $tool >/dev/null || skip "no $tool on this machine"
 done
-[ $skipped = 0 ] || exit 77
 
 # Installed again only when the pinned versions change.
 if ! cmp -s "$here/requirements.txt" "$work/requirements.txt"; then
   rm -rf "$work/venv"
   python3 -m venv "$work/venv"
   "$work/venv/bin/pip" install --quiet -r "$here/requirements.txt" ||
-    { echo "skipped: the Python clients could not be installed"; exit 77; }
+    skip "the Python clients could not be installed"
   cp "$here/requirements.txt" "$work/requirements.txt"
 fi
 if ! cmp -s "$here/package.json" "$work/package.json"; then
   cp "$here/package.json" "$work/package.json"
   (cd "$work" && npm install --silent --no-audit --no-fund --no-package-lock) ||
-    { rm -f "$work/package.json"; echo "skipped: the npm clients could not be installed"; exit 77; }
+    { rm -f "$work/package.json"; skip "the npm clients could not be installed"; }
 fi
 # Node resolves packages beside the script, so the scripts run from where the packages are.
 cp "$here"/*.mjs "$work/"
