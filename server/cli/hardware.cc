@@ -1,22 +1,13 @@
 // `quern hardware show` and `quern hardware measure`.
-#include <ctime>
 #include <iomanip>
 #include <sstream>
 
 #include "kernels/cpu/measure/measure.h"
+#include "server/cli/ceilings.h"
 #include "server/cli/command.h"
 
 namespace quern::cli {
 namespace {
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::ostringstream out;
-  out << std::put_time(&parts, "%Y-%m-%dT%H:%M:%SZ");
-  return out.str();
-}
 
 std::string figure(double value, std::string_view unit) {
   if (value <= 0) return "not measured";
