@@ -223,7 +223,7 @@ AfterServe serve(Connection& connection, const Site& site) {
     connection.started = false;
     connection.arrived = Clock::now();
     if (after != AfterServe::kKeep) return after;
-    while (connection.buffer.starts_with("\r\n")) connection.buffer.erase(0, 2);
+    if (!begins_request(connection.buffer)) return AfterServe::kKeep;
     const HeadProgress progress =
         scan_head(connection.buffer, site.limits, connection.scanned, connection.head_bytes);
     if (progress == HeadProgress::kIncomplete) return AfterServe::kKeep;

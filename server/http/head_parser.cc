@@ -154,6 +154,13 @@ bool is_token(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
 }
 
+bool begins_request(std::string& buffer) {
+  size_t dropped = 0;
+  while (std::string_view(buffer).substr(dropped).starts_with("\r\n")) dropped += 2;
+  buffer.erase(0, dropped);
+  return !buffer.empty() && buffer != "\r";
+}
+
 HeadProgress scan_head(std::string_view bytes, const Limits& limits, size_t& scanned,
                        size_t& head_bytes) {
   for (; scanned < bytes.size(); ++scanned) {

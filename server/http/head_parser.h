@@ -40,6 +40,10 @@ struct RequestHead {
 std::optional<Fault> parse_request_head(std::string_view bytes, const Limits& limits,
                                         RequestHead& out);
 
+// Drops the empty lines before a request (RFC 9112 2.2). True when `buffer` then begins with one; a
+// lone CR does not, for it may be the first half of another empty line.
+bool begins_request(std::string& buffer);
+
 // How far the head at the start of `bytes` has arrived. `scanned` remembers what was looked at.
 enum class HeadProgress { kIncomplete, kComplete, kFaulty };
 HeadProgress scan_head(std::string_view bytes, const Limits& limits, size_t& scanned,

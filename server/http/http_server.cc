@@ -248,9 +248,7 @@ void PollingServer::on_readable(int fd) {
   }
   if (state == IoState::kTimeout) return;
   if (!connection.started) {
-    // Empty lines before a request are skipped (RFC 9112 2.2).
-    while (connection.buffer.starts_with("\r\n")) connection.buffer.erase(0, 2);
-    if (connection.buffer.empty()) return;
+    if (!begins_request(connection.buffer)) return;
     connection.started = true;
     connection.arrived = Clock::now();
     connection.deadline = Clock::now() + site_.limits.head_deadline;
@@ -329,7 +327,7 @@ void PollingServer::take_back() {
       linger(std::move(connection));
       continue;
     }
-    connection->started = !connection->buffer.empty();
+    connection->started = begins_request(connection->buffer);
     connection->deadline =
         Clock::now() + (connection->started ? site_.limits.head_deadline : site_.limits.keep_alive);
     connections_.emplace(fd, std::move(connection));

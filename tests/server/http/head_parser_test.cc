@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
 #include "server/http/access.h"
 #include "server/http/body_reader.h"
 #include "server/http/router.h"
@@ -77,6 +80,20 @@ TEST(HeadParser, RefusesWhatTwoParsersCouldReadDifferently) {
   std::string many;
   for (int i = 0; i < 101; ++i) many += "A" + std::to_string(i) + ": b\r\n";
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: a\r\n" + many + "\r\n"), 431);
+}
+
+TEST(HeadParser, EmptyLinesBeforeARequestAreDropped) {
+  const auto after = [](std::string buffer) {
+    const bool begun = begins_request(buffer);
+    return std::pair{begun, buffer};
+  };
+  EXPECT_EQ(after(""), std::pair(false, std::string()));
+  EXPECT_EQ(after("\r"), std::pair(false, std::string("\r")));
+  EXPECT_EQ(after("\r\n\r\n"), std::pair(false, std::string()));
+  EXPECT_EQ(after("\r\n\r"), std::pair(false, std::string("\r")));
+  EXPECT_EQ(after("\r\n\r\nG"), std::pair(true, std::string("G")));
+  EXPECT_EQ(after("\rG"), std::pair(true, std::string("\rG")));
+  EXPECT_EQ(after("\n"), std::pair(true, std::string("\n")));
 }
 
 TEST(HeadParser, SurvivesEveryTruncationAndEveryFlippedByte) {

@@ -138,6 +138,21 @@ TEST_F(Transport, PipelinedRequestsAreAnsweredInOrder) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(client.read_response().body, std::to_string(i));
 }
 
+// The client waits for an answer before it sends the second half of what it began.
+TEST_F(Transport, EmptyLinesMayArriveInPieces) {
+  start();
+  RawClient client(port_);
+  const std::string request = "POST /echo HTTP/1.1\r\n" + kHost + "Content-Length: 2\r\n\r\nab";
+  for (const char* left_over : {"\r", "\r\n", "\r\n\r", "\r\n\r\n", ""}) {
+    SCOPED_TRACE(testing::PrintToString(left_over));
+    client.send(request + left_over);
+    EXPECT_EQ(client.read_response().body, "ab");
+    const std::string_view sent(left_over);
+    client.send((sent.ends_with('\r') ? "\n" : "") + request);
+    EXPECT_EQ(client.read_response().body, "ab");
+  }
+}
+
 TEST_F(Transport, SlowHeadsAndBodiesRunIntoTheirDeadlines) {
   ServerOptions options;
   options.limits.head_deadline = 300ms;
