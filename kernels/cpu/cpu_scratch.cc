@@ -64,7 +64,8 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
   if (decoded_values <= decoded_values_) return ok_status();
   const int64_t decoded = decoded_values * kPanelRows;
   const int64_t per_worker = line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) +
-                             line_up(kAccumulators * 4) + line_up(decoded * 4) + kLine;
+                             line_up(kAccumulators * 4) + line_up(decoded * 4) +
+                             line_up(kTailBytes) + kLine;
   QUERN_RETURN_IF_ERROR(matmul_memory_.reserve(static_cast<size_t>(per_worker) * matmul_.size(),
                                                "workers of the matrix product"));
   Carver carver(matmul_memory_.data());
@@ -74,6 +75,7 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
     scratch.panel.min = carver.take<float>(kPanelGroups);
     scratch.accumulator = carver.take<float>(kAccumulators);
     scratch.decoded = carver.take<float>(decoded);
+    scratch.tail = carver.take<std::byte>(kTailBytes);
     carver.take<std::byte>(1);
   }
   decoded_values_ = decoded_values;

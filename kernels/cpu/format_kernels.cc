@@ -26,15 +26,17 @@ constexpr PanelCode panel_code() {
 }
 
 template <typename Format>
-void unpack_panel(const std::byte* const* rows, int64_t first_value, int n_values, uint8_t flip,
+void unpack_panel(RowSet rows, int64_t first_value, int n_values, uint8_t flip,
                   const Panel& panel) {
   using Block = typename Format::Block;
+  static_assert(kPanelRows * kChunkValues / Format::kBlockValues * sizeof(Block) <= kTailBytes);
   constexpr int kGroup = Format::kGroupValues;
   constexpr int kOffset =
       panel_code<Format>() == PanelCode::kOffset ? 1 << offset_shift<Format>() : 0;
   const int64_t first_block = first_value / Format::kBlockValues;
   for (int r = 0; r < kPanelRows; ++r) {
-    const std::byte* src = rows[r] + first_block * static_cast<int64_t>(sizeof(Block));
+    const std::byte* src =
+        rows.base + r * rows.stride + first_block * static_cast<int64_t>(sizeof(Block));
     for (int v = 0; v < n_values; v += Format::kBlockValues, src += sizeof(Block)) {
       Block block;
       std::memcpy(&block, src, sizeof(Block));

@@ -16,6 +16,9 @@ namespace quern::cpu {
 inline constexpr int kPanelRows = 16;
 // Values of K that are unpacked at a time. A multiple of every format's block.
 inline constexpr int kChunkValues = 512;
+// Bytes of a chunk of a panel at most: no format takes more than 10 bits for a value
+// (format_kernels.cc asserts it).
+inline constexpr int kTailBytes = kPanelRows * kChunkValues * 10 / 8;
 // Activation rows per pass over a panel; bounds the accumulators of a worker.
 inline constexpr int kMaxPassColumns = 256;
 
@@ -42,6 +45,13 @@ struct Panel {
   float* min;    // [n_groups][kPanelRows], formats with a minimum only
 };
 
+// Weight rows at a fixed distance: row r starts at base + r * stride. (An array of 16 pointers
+// would be loaded from memory again for each use; base and stride stay in registers.)
+struct RowSet {
+  const std::byte* base;
+  int64_t stride;
+};
+
 // How the bytes of a panel stand for the integers of a format.
 enum class PanelCode : uint8_t {
   kUnsigned,  // as they are, 0..127
@@ -49,10 +59,10 @@ enum class PanelCode : uint8_t {
   kWide,      // two's complement, or plus 128 where the dot product wants unsigned bytes
 };
 
-// Writes n_values values from first_value of kPanelRows rows (pointers to their first byte; both
-// numbers are multiples of the format's block) into a panel. `flip` is xor-ed into each byte.
-using UnpackPanel = void (*)(const std::byte* const* rows, int64_t first_value, int n_values,
-                             uint8_t flip, const Panel& panel);
+// Writes n_values values from first_value of kPanelRows rows (both numbers are multiples of the
+// format's block) into a panel. `flip` is xor-ed into each byte.
+using UnpackPanel = void (*)(RowSet rows, int64_t first_value, int n_values, uint8_t flip,
+                             const Panel& panel);
 
 // A quantized format as the panel kernels see it.
 struct PanelFormat {
@@ -72,6 +82,7 @@ struct MatmulScratch {
   Panel panel;         // capacity kChunkValues, groups of 16
   float* accumulator;  // [kMaxPassColumns][kPanelRows]
   float* decoded;      // [kPanelRows][n_in padded], for float formats without a loader
+  std::byte* tail;     // kTailBytes: a chunk of the rows of a panel that is not full
 };
 
 // y = x * weight^T + bias over panels of output features.

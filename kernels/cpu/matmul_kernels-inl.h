@@ -18,12 +18,23 @@ void matmul_generic(const MatmulTask& task, int64_t begin, int64_t end,
 template <typename Unpacker>
 void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
                    const MatmulScratch& scratch) {
-  matmul_panels<typename Unpacker::Shape>(task, Unpacker::kOffsetShift, begin, end, scratch,
-                                          [&](const std::byte* const* rows, int64_t first_value,
-                                              int n_values, PanelPrefetch& prefetch) {
-                                            unpack_blocks<Unpacker>(rows, first_value, n_values,
-                                                                    scratch.panel, prefetch);
-                                          });
+  using Shape = typename Unpacker::Shape;
+  if (task.n_rows == 1) {
+    matmul_panels(task, begin, end, scratch,
+                  [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t /*n_columns*/,
+                      PanelPrefetch& prefetch) {
+                    dot_blocks<Unpacker>(chunk, columns_at(task.xq, Shape::kGroup, column, k),
+                                         scratch.accumulator, prefetch);
+                  });
+    return;
+  }
+  matmul_panels(task, begin, end, scratch,
+                [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t n_columns,
+                    PanelPrefetch& prefetch) {
+                  unpack_blocks<Unpacker>(chunk, scratch.panel, prefetch);
+                  multiply_columns<Shape>(task, scratch, Unpacker::kOffsetShift, column, n_columns,
+                                          k, chunk.n_values);
+                });
 }
 
 constexpr MatmulKernels matmul_kernels() {

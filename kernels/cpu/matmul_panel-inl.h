@@ -98,6 +98,14 @@ template <int n>
 struct Index {
   static constexpr int value = n;
 };
+// body(Index<begin>()) ... body(Index<end - 1>()).
+template <int begin, int end, typename Body>
+QUERN_PART void unrolled(Body body) {
+  if constexpr (begin < end) {
+    body(Index<begin>());
+    unrolled<begin + 1, end>(body);
+  }
+}
 
 // What of a format the inner loops depend on.
 template <int group, bool min, PanelCode code>
@@ -170,10 +178,44 @@ class PanelPrefetch {
   const std::byte* end_;
 };
 
-// `unpack` fills scratch.panel as UnpackPanel says.
-template <typename Shape, typename Unpack>
-QUERN_PART void matmul_panels(const MatmulTask& task, int offset_shift, int64_t begin, int64_t end,
-                              const MatmulScratch& scratch, Unpack unpack) {
+// Part of K of the rows of a panel: n_values values from first_value.
+struct PanelChunk {
+  RowSet rows;
+  int64_t first_value;
+  int n_values;
+};
+
+QUERN_PART RowSet rows_from(RowSet rows, int64_t first) {
+  return {rows.base + first * rows.stride, rows.stride};
+}
+
+// For a panel with fewer rows: a copy, with the last row in the place of those that are missing.
+// The results of these lanes are dropped.
+[[gnu::noinline]] PanelChunk filled_up(const MatmulTask& task, int64_t first_row,
+                                       const PanelChunk& chunk, std::byte* copy) {
+  const int64_t begin = task.row_bytes * chunk.first_value / task.n_in;
+  const int64_t bytes = task.row_bytes * chunk.n_values / task.n_in;
+  for (int64_t r = 0; r < kPanelRows; ++r) {
+    const int64_t row = first_row + r < task.n_out ? r : task.n_out - 1 - first_row;
+    std::memcpy(copy + r * bytes, chunk.rows.base + row * chunk.rows.stride + begin,
+                static_cast<size_t>(bytes));
+  }
+  return {{copy, bytes}, 0, chunk.n_values};
+}
+
+QUERN_PART PanelChunk panel_chunk(const MatmulTask& task, int64_t first_row, int64_t first_value,
+                                  std::byte* copy) {
+  const int64_t rest = task.n_in - first_value;
+  const PanelChunk chunk = {{task.weight + first_row * task.row_bytes, task.row_bytes},
+                            first_value,
+                            rest < kChunkValues ? static_cast<int>(rest) : kChunkValues};
+  return first_row + kPanelRows <= task.n_out ? chunk : filled_up(task, first_row, chunk, copy);
+}
+
+// `multiply` adds the products of a chunk with columns from `column` to scratch.accumulator.
+template <typename Multiply>
+QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end,
+                              const MatmulScratch& scratch, Multiply multiply) {
   const int64_t panel_bytes = kPanelRows * task.row_bytes;
   const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
   const std::byte* first_panel = task.weight + begin * panel_bytes;
@@ -182,22 +224,13 @@ QUERN_PART void matmul_panels(const MatmulTask& task, int offset_shift, int64_t 
     const int64_t first_row = panel * kPanelRows;
     const std::byte* next = panel + 1 < end ? task.weight + (panel + 1) * panel_bytes : weight_end;
     PanelPrefetch prefetch(next, weight_end);
-    // Lanes past the last row repeat it; their results are dropped.
-    const std::byte* rows[kPanelRows];
-    for (int r = 0; r < kPanelRows; ++r) {
-      const int64_t row = first_row + r < task.n_out ? first_row + r : task.n_out - 1;
-      rows[r] = task.weight + row * task.row_bytes;
-    }
     for (int64_t column = 0; column < task.n_rows; column += kMaxPassColumns) {
       const int64_t left = task.n_rows - column;
       const int64_t n_columns = left < kMaxPassColumns ? left : kMaxPassColumns;
       std::memset(scratch.accumulator, 0,
                   static_cast<size_t>(n_columns) * kPanelRows * sizeof(float));
       for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
-        const int64_t rest = task.n_in - k;
-        const int n_values = rest < kChunkValues ? static_cast<int>(rest) : kChunkValues;
-        unpack(rows, k, n_values, prefetch);
-        multiply_columns<Shape>(task, scratch, offset_shift, column, n_columns, k, n_values);
+        multiply(panel_chunk(task, first_row, k, scratch.tail), k, column, n_columns, prefetch);
       }
       store_panel(task, first_row, column, n_columns, scratch.accumulator);
     }
@@ -212,13 +245,15 @@ void matmul_any(const MatmulTask& task, int64_t begin, int64_t end, const Matmul
   const PanelFormat& format = *task.format;
   const bool wide = format.code == PanelCode::kWide;
   const uint8_t flip = wide ? kDotFlip : uint8_t{0};
-  matmul_panels<PanelShape<group, min, code>>(
-      task, wide ? 7 : format.offset_shift, begin, end, scratch,
-      [&](const std::byte* const* rows, int64_t first_value, int n_values,
-          PanelPrefetch& prefetch) {
-        prefetch.advance(kPanelRows * task.row_bytes * n_values / task.n_in);
-        format.unpack(rows, first_value, n_values, flip, scratch.panel);
-      });
+  const int shift = wide ? 7 : format.offset_shift;
+  matmul_panels(task, begin, end, scratch,
+                [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t n_columns,
+                    PanelPrefetch& prefetch) {
+                  prefetch.advance(kPanelRows * task.row_bytes * chunk.n_values / task.n_in);
+                  format.unpack(chunk.rows, chunk.first_value, chunk.n_values, flip, scratch.panel);
+                  multiply_columns<PanelShape<group, min, code>>(task, scratch, shift, column,
+                                                                 n_columns, k, chunk.n_values);
+                });
 }
 
 // The generic row for quantized formats: unpacking by the format's own traits.

@@ -28,22 +28,113 @@ struct PanelOut {
 
 // Unpacks whole blocks with Unpacker::block(rows, offset of the block, out).
 template <typename Unpacker>
-QUERN_PART void unpack_blocks(const std::byte* const* rows, int64_t first_value, int n_values,
-                              const Panel& panel, PanelPrefetch& prefetch) {
+QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
+                              PanelPrefetch& prefetch) {
   using Format = typename Unpacker::Format;
   constexpr int kBytes = sizeof(typename Format::Block);
-  const int64_t first = first_value / Format::kBlockValues * kBytes;
-  for (int b = 0; b < n_values / Format::kBlockValues; ++b) {
+  const int64_t first = chunk.first_value / Format::kBlockValues * kBytes;
+  for (int b = 0; b < chunk.n_values / Format::kBlockValues; ++b) {
     prefetch.advance(kPanelRows * kBytes);
     const int value = b * Format::kBlockValues;
     const int group = value / Format::kGroupValues;
     for (int lane = 0; lane < kPanelRows; lane += kLanes) {
-      const PanelOut out = {panel.q + value * kPanelRows + 4 * lane,
-                            panel.scale + group * kPanelRows + lane,
-                            panel.min + group * kPanelRows + lane};
-      Unpacker::block(rows + lane, first + int64_t{b} * kBytes, out);
+      PanelOut out = {panel.q + value * kPanelRows + 4 * lane,
+                      panel.scale + group * kPanelRows + lane,
+                      panel.min + group * kPanelRows + lane};
+      Unpacker::block(rows_from(chunk.rows, lane), first + int64_t{b} * kBytes, out);
     }
   }
+}
+
+// Takes the place of PanelOut when there is one column: the bytes are multiplied where they are, in
+// registers, and never stored.
+template <typename Unpacker>
+class DotOut {
+ public:
+  using Format = typename Unpacker::Format;
+  using Shape = typename Unpacker::Shape;
+
+  // `x` starts at the block.
+  QUERN_PART explicit DotOut(const PanelColumns& x) : x_(x) {
+    QUERN_UNROLL
+    for (int g = 0; g < kGroups; ++g) {
+      dot_[g] = n_set_int(0);
+      if constexpr (Shape::kCode == PanelCode::kOffset) {
+        dot_[g] = n_shl<Unpacker::kOffsetShift>(n_set_int(x.neg_sum[g]));
+      }
+    }
+  }
+
+  QUERN_PART void put_q(int value, NI bytes) {
+    NI& dot = dot_[value / Shape::kGroup];
+    const NI a = n_broadcast4(x_.q + value);
+    if constexpr (Shape::kCode == PanelCode::kWide) {
+      dot = n_dot_wide(dot, bytes, a);
+    } else {
+      dot = n_dot_unsigned(dot, bytes, a);
+    }
+  }
+  QUERN_PART void put_scale(int group, NF v) { scale_[group] = v; }
+  QUERN_PART void put_min(int group, NF v) { min_[group] = v; }
+
+  // The block's groups in ascending order, as in multiply_panel.
+  QUERN_PART NF add_to(NF sum) const {
+    QUERN_UNROLL
+    for (int g = 0; g < kGroups; ++g) {
+      const NF d = n_set(x_.d[g * Shape::kGroup / 32]);
+      sum = n_fma(n_to_float(dot_[g]), n_mul(scale_[g], d), sum);
+      if constexpr (Shape::kMin) sum = n_fnma(min_[g], n_set(x_.sum_d[g]), sum);
+    }
+    return sum;
+  }
+
+ private:
+  static constexpr int kGroups = Format::kBlockValues / Format::kGroupValues;
+
+  const PanelColumns& x_;
+  NI dot_[kGroups];
+  NF scale_[kGroups];
+  NF min_[kGroups];
+};
+
+// Adds the products of a chunk with one column to accumulator[kPanelRows].
+template <typename Unpacker>
+QUERN_PART void dot_blocks(const PanelChunk& chunk, const PanelColumns& column, float* accumulator,
+                           PanelPrefetch& prefetch) {
+  using Format = typename Unpacker::Format;
+  constexpr int kBytes = sizeof(typename Format::Block);
+  constexpr int kGroups = Format::kBlockValues / Format::kGroupValues;
+  for (int lane = 0; lane < kPanelRows; lane += kLanes) {
+    const RowSet rows = rows_from(chunk.rows, lane);
+    int64_t at = chunk.first_value / Format::kBlockValues * kBytes;
+    PanelColumns x = column;
+    NF sum = n_load(accumulator + lane);
+    for (int b = 0; b < chunk.n_values / Format::kBlockValues; ++b) {
+      prefetch.advance(kLanes * kBytes);
+      DotOut<Unpacker> out(x);
+      Unpacker::block(rows, at, out);
+      sum = out.add_to(sum);
+      at += kBytes;
+      x.q += Format::kBlockValues;
+      x.d += Format::kBlockValues / 32;
+      x.sum_d += kGroups;
+      x.neg_sum += kGroups;
+    }
+    n_store(accumulator + lane, sum);
+  }
+}
+
+// Lane r: the 4 bytes at offset in row r. Of each row the 16 bytes that begin with them are read.
+QUERN_PART NI first4(RowSet rows, int64_t offset) {
+  NI t[4];
+  n_transpose16(rows, offset, t);
+  return t[0];
+}
+// The same; the 16 bytes that end with them are read.
+QUERN_PART NI last4(RowSet rows, int64_t offset) {
+  NI t[4];
+  n_transpose16(rows, offset - 12, t);
+  return t[3];
 }
 
 QUERN_PART NI byte_mask(uint8_t bits) {
@@ -74,7 +165,8 @@ using WideShape = PanelShape<32, false, kWideCode>;
 QUERN_PART NI wide_flip() { return byte_mask(kDotFlip); }
 
 // 16 bytes of nibbles: low ones are values 0..15, high ones 16..31.
-QUERN_PART void put_nibbles(const NI* t, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_nibbles(const NI* t, Out& out) {
   QUERN_UNROLL
   for (int i = 0; i < 4; ++i) {
     out.put_q(4 * i, low_nibbles(t[i]));
@@ -91,8 +183,8 @@ QUERN_PART NI fifth_bits(NI bits) {
   return n_shl<4>(n_and(spread, byte_mask(1)));
 }
 
-template <int i>
-QUERN_PART void put_five(const NI* t, NI fifth, const PanelOut& out) {
+template <int i, typename Out>
+QUERN_PART void put_five(const NI* t, NI fifth, Out& out) {
   if constexpr (i < 4) {
     out.put_q(4 * i, n_or(low_nibbles(t[i]), fifth_bits<i>(fifth)));
     out.put_q(16 + 4 * i, n_or(high_nibbles(t[i]), fifth_bits<i + 4>(fifth)));
@@ -105,11 +197,12 @@ struct UnpackQ4_0 {
   using Shape = OffsetShape<32>;
   static constexpr int kOffsetShift = 3;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 2, t);
     put_nibbles(t, out);
-    out.put_scale(0, n_f16_of_low(n_gather4(rows, at)));
+    out.put_scale(0, n_f16_of_low(first4(rows, at)));
   }
 };
 
@@ -118,11 +211,12 @@ struct UnpackQ4_1 {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 4, t);
     put_nibbles(t, out);
-    const NI head = n_gather4(rows, at);
+    const NI head = first4(rows, at);
     out.put_scale(0, n_f16_of_low(head));
     out.put_min(0, n_negate(n_f16_of_low(n_shr<16>(head))));
   }
@@ -133,11 +227,12 @@ struct UnpackQ5_0 {
   using Shape = OffsetShape<32>;
   static constexpr int kOffsetShift = 4;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 6, t);
-    put_five<0>(t, n_gather4(rows, at + 2), out);
-    out.put_scale(0, n_f16_of_low(n_gather4(rows, at)));
+    put_five<0>(t, first4(rows, at + 2), out);
+    out.put_scale(0, n_f16_of_low(first4(rows, at)));
   }
 };
 
@@ -146,11 +241,12 @@ struct UnpackQ5_1 {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 8, t);
-    put_five<0>(t, n_gather4(rows, at + 4), out);
-    const NI head = n_gather4(rows, at);
+    put_five<0>(t, first4(rows, at + 4), out);
+    const NI head = first4(rows, at);
     out.put_scale(0, n_f16_of_low(head));
     out.put_min(0, n_negate(n_f16_of_low(n_shr<16>(head))));
   }
@@ -161,13 +257,14 @@ struct UnpackQ8_0 {
   using Shape = WideShape;
   static constexpr int kOffsetShift = 7;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[8];
     n_transpose16(rows, at + 2, t);
     n_transpose16(rows, at + 18, t + 4);
     QUERN_UNROLL
     for (int i = 0; i < 8; ++i) out.put_q(4 * i, n_xor(t[i], wide_flip()));
-    out.put_scale(0, n_f16_of_low(n_gather4(rows, at)));
+    out.put_scale(0, n_f16_of_low(first4(rows, at)));
   }
 };
 

@@ -8,7 +8,8 @@ namespace quern::cpu {
 namespace {
 
 // 16 bytes of nibbles looked up: low ones are values 0..15, high ones 16..31.
-QUERN_PART void put_steps(const NI* t, int value, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_steps(const NI* t, int value, Out& out) {
   QUERN_UNROLL
   for (int i = 0; i < 4; ++i) {
     const NI low = n_lookup16(formats::kIq4Values, low_nibbles(t[i]));
@@ -23,11 +24,12 @@ struct UnpackIQ4_NL {
   using Shape = WideShape;
   static constexpr int kOffsetShift = 7;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 2, t);
     put_steps(t, 0, out);
-    out.put_scale(0, n_f16_of_low(n_gather4(rows, at)));
+    out.put_scale(0, n_f16_of_low(first4(rows, at)));
   }
 };
 
@@ -37,8 +39,8 @@ struct UnpackIQ4_XS {
   static constexpr int kOffsetShift = 7;
 
   // Scale g, of which `low` holds nibble g of 8 and `high` bits 2g, 2g + 1.
-  template <int g>
-  static QUERN_PART void put_scale(NI low, NI high, NF d, const PanelOut& out) {
+  template <int g, typename Out>
+  static QUERN_PART void put_scale(NI low, NI high, NF d, Out& out) {
     const NI nibble = n_and(n_shr<4 * g>(low), n_set_int(0x0F));
     const NI upper = n_and(n_shr<2 * g>(high), n_set_int(3));
     const NI scale = n_sub_int(n_or(nibble, n_shl<4>(upper)), n_set_int(32));
@@ -46,10 +48,12 @@ struct UnpackIQ4_XS {
     if constexpr (g < 7) put_scale<g + 1>(low, high, d, out);
   }
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI head[4];
     n_transpose16(rows, at, head);
     put_scale<0>(head[1], n_shr<16>(head[0]), n_f16_of_low(head[0]), out);
+    QUERN_UNROLL
     for (int group = 0; group < 8; ++group) {
       NI t[4];
       n_transpose16(rows, at + 8 + 16 * group, t);

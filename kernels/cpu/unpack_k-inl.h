@@ -6,36 +6,31 @@
 namespace quern::cpu {
 namespace {
 
-// body(Index<begin>()) ... body(Index<end - 1>()).
-template <int begin, int end, typename Body>
-QUERN_PART void unrolled(Body body) {
-  if constexpr (begin < end) {
-    body(Index<begin>());
-    unrolled<begin + 1, end>(body);
-  }
-}
-
 // Four scales, the bytes of `bytes`, times d.
-QUERN_PART void put_scales(NI bytes, NF d, int group, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_scales(NI bytes, NF d, int group, Out& out) {
   out.put_scale(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
   out.put_scale(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
   out.put_scale(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
   out.put_scale(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
 }
-QUERN_PART void put_mins(NI bytes, NF d, int group, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_mins(NI bytes, NF d, int group, Out& out) {
   out.put_min(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
   out.put_min(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
   out.put_min(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
   out.put_min(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
 }
-QUERN_PART void put_signed_scales(NI bytes, NF d, int group, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_signed_scales(NI bytes, NF d, int group, Out& out) {
   out.put_scale(group + 0, n_mul(d, n_to_float(signed_byte_of<0>(bytes))));
   out.put_scale(group + 1, n_mul(d, n_to_float(signed_byte_of<1>(bytes))));
   out.put_scale(group + 2, n_mul(d, n_to_float(signed_byte_of<2>(bytes))));
   out.put_scale(group + 3, n_mul(d, n_to_float(signed_byte_of<3>(bytes))));
 }
 // Scales stored with 32 added, 0..63 in each byte.
-QUERN_PART void put_biased_scales(NI bytes, NF d, int group, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_biased_scales(NI bytes, NF d, int group, Out& out) {
   const NI bias = n_set_int(32);
   out.put_scale(group + 0, n_mul(d, n_to_float(n_sub_int(byte_of<0>(bytes), bias))));
   out.put_scale(group + 1, n_mul(d, n_to_float(n_sub_int(byte_of<1>(bytes), bias))));
@@ -44,7 +39,8 @@ QUERN_PART void put_biased_scales(NI bytes, NF d, int group, const PanelOut& out
 }
 
 // The first 16 bytes of Q4_K and Q5_K: d, dmin and the 12 bytes of k_scales.h.
-QUERN_PART void put_k_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+template <typename Out>
+QUERN_PART void put_k_head(RowSet rows, int64_t at, Out& out) {
   NI t[4];
   n_transpose16(rows, at, t);
   const NF d = n_f16_of_low(t[0]);
@@ -62,18 +58,18 @@ struct UnpackQ4_K {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     put_k_head(rows, at, out);
-    for (int pair = 0; pair < 4; ++pair) {
-      for (int part = 0; part < 2; ++part) {
-        NI t[4];
-        n_transpose16(rows, at + 16 + 32 * pair + 16 * part, t);
-        const int value = 64 * pair + 16 * part;
-        QUERN_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          out.put_q(value + 4 * i, low_nibbles(t[i]));
-          out.put_q(value + 32 + 4 * i, high_nibbles(t[i]));
-        }
+    QUERN_UNROLL
+    for (int piece = 0; piece < 8; ++piece) {
+      NI t[4];
+      n_transpose16(rows, at + 16 + 16 * piece, t);
+      const int value = 64 * (piece / 2) + 16 * (piece % 2);
+      QUERN_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        out.put_q(value + 4 * i, low_nibbles(t[i]));
+        out.put_q(value + 32 + 4 * i, high_nibbles(t[i]));
       }
     }
   }
@@ -84,8 +80,10 @@ struct UnpackQ5_K {
   using Shape = MinShape<32>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     put_k_head(rows, at, out);
+    QUERN_UNROLL
     for (int part = 0; part < 2; ++part) {
       NI high[4];
       n_transpose16(rows, at + 16 + 16 * part, high);
@@ -94,6 +92,7 @@ struct UnpackQ5_K {
         NI t[4];
         n_transpose16(rows, at + 48 + 32 * kPair + 16 * part, t);
         const int value = 64 * kPair + 16 * part;
+        QUERN_UNROLL
         for (int i = 0; i < 4; ++i) {
           const NI even = n_and(n_shr<2 * kPair>(high[i]), byte_mask(1));
           const NI odd = n_and(n_shr<2 * kPair + 1>(high[i]), byte_mask(1));
@@ -110,13 +109,17 @@ struct UnpackQ6_K {
   using Shape = OffsetShape<16>;
   static constexpr int kOffsetShift = 5;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI s[4];
     n_transpose16(rows, at + 192, s);
-    const NF d = n_f16_of_low(n_shr<16>(n_gather4(rows, at + 206)));
+    const NF d = n_f16_of_low(n_shr<16>(last4(rows, at + 206)));
+    QUERN_UNROLL
     for (int i = 0; i < 4; ++i) put_signed_scales(s[i], d, 4 * i, out);
     const NI two = byte_mask(0x30);
+    QUERN_UNROLL
     for (int half = 0; half < 2; ++half) {
+      QUERN_UNROLL
       for (int part = 0; part < 2; ++part) {
         NI high[4];
         NI low[4];
@@ -143,17 +146,21 @@ struct UnpackQ2_K {
   using Shape = MinShape<16>;
   static constexpr int kOffsetShift = 0;
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
-    const NI head = n_gather4(rows, at + 80);
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
+    const NI head = last4(rows, at + 80);
     const NF d = n_f16_of_low(head);
     const NF dmin = n_f16_of_low(n_shr<16>(head));
     NI s[4];
     n_transpose16(rows, at, s);
+    QUERN_UNROLL
     for (int i = 0; i < 4; ++i) {
       put_scales(low_nibbles(s[i]), d, 4 * i, out);
       put_mins(high_nibbles(s[i]), dmin, 4 * i, out);
     }
+    QUERN_UNROLL
     for (int half = 0; half < 2; ++half) {
+      QUERN_UNROLL
       for (int part = 0; part < 2; ++part) {
         NI t[4];
         n_transpose16(rows, at + 16 + 32 * half + 16 * part, t);
@@ -177,7 +184,8 @@ struct UnpackQ3_K {
   static constexpr int kOffsetShift = 2;
 
   // The last 16 bytes of the block: 2 of qs, the 12 of the scales, d.
-  static QUERN_PART void put_head(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void put_head(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 94, t);
     const NF d = n_f16_of_low(n_shr<16>(t[3]));
@@ -192,8 +200,10 @@ struct UnpackQ3_K {
     });
   }
 
-  static QUERN_PART void block(const std::byte* const* rows, int64_t at, const PanelOut& out) {
+  template <typename Out>
+  static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     put_head(rows, at, out);
+    QUERN_UNROLL
     for (int part = 0; part < 2; ++part) {
       NI mask[4];
       n_transpose16(rows, at + 16 * part, mask);
@@ -204,6 +214,7 @@ struct UnpackQ3_K {
         unrolled<0, 4>([&](auto step) {
           constexpr int kStep = decltype(step)::value;
           const int value = 128 * kHalf + 32 * kStep + 16 * part;
+          QUERN_UNROLL
           for (int i = 0; i < 4; ++i) {
             const NI low = n_and(n_shr<2 * kStep>(t[i]), byte_mask(3));
             const NI high = n_and(n_shr<4 * kHalf + kStep>(mask[i]), byte_mask(1));

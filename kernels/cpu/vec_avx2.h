@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/cpu/inlining.h"
+#include "kernels/cpu/kernel_types.h"
 
 namespace quern::cpu {
 namespace {
@@ -134,11 +135,12 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 }
 #endif
 
-// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
-QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at offset in row r.
+QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
   const auto load = [&](int first) {
     const auto at = [&](int r) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset));
+      return _mm_loadu_si128(
+          reinterpret_cast<const __m128i*>(rows.base + offset + r * rows.stride));
     };
     return _mm256_inserti128_si256(_mm256_castsi128_si256(at(first)), at(first + 4), 1);
   };
@@ -154,16 +156,6 @@ QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* 
   out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
   out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
   out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
-}
-
-// Lane r: the 4 bytes at rows[r] + offset.
-QUERN_PART NI n_gather4(const std::byte* const* rows, int64_t offset) {
-  const auto at = [&](int r) {
-    int32_t bytes;
-    std::memcpy(&bytes, rows[r] + offset, sizeof(bytes));
-    return bytes;
-  };
-  return _mm256_set_epi32(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0));
 }
 
 // The f16 in the low half of each lane.

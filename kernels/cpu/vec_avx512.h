@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/cpu/inlining.h"
+#include "kernels/cpu/kernel_types.h"
 
 namespace quern::cpu {
 namespace {
@@ -114,11 +115,12 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 }
 #endif
 
-// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
-QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at offset in row r.
+QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
   const auto load = [&](int first) {
     const auto at = [&](int r) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset));
+      return _mm_loadu_si128(
+          reinterpret_cast<const __m128i*>(rows.base + offset + r * rows.stride));
     };
     __m512i v = _mm512_castsi128_si512(at(first));
     v = _mm512_mask_broadcast_i32x4(v, 0x00F0, at(first + 4));
@@ -137,21 +139,6 @@ QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* 
   out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
   out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
-}
-
-// Lane r: the 4 bytes at rows[r] + offset.
-QUERN_PART NI n_gather4(const std::byte* const* rows, int64_t offset) {
-  const auto at = [&](int r) {
-    int32_t bytes;
-    std::memcpy(&bytes, rows[r] + offset, sizeof(bytes));
-    return bytes;
-  };
-  __m512i v = _mm512_set1_epi32(at(0));
-  QUERN_UNROLL
-  for (int r = 1; r < kLanes; ++r) {
-    v = _mm512_mask_set1_epi32(v, static_cast<__mmask16>(1U << r), at(r));
-  }
-  return v;
 }
 
 // The f16 in the low half of each lane.

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/cpu/inlining.h"
+#include "kernels/cpu/kernel_types.h"
 
 namespace quern::cpu {
 namespace {
@@ -116,10 +117,10 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 }
 QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return n_dot_wide(sum, w, a); }
 
-// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at rows[r] + offset.
-QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* out) {
+// out[i], lane r: bytes 4i..4i+3 of the 16 bytes at offset in row r.
+QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
   const auto load = [&](int r) {
-    return n_load_bytes(reinterpret_cast<const uint8_t*>(rows[r] + offset));
+    return n_load_bytes(reinterpret_cast<const uint8_t*>(rows.base + offset + r * rows.stride));
   };
   const NI a = load(0);
   const NI b = load(1);
@@ -133,13 +134,6 @@ QUERN_PART void n_transpose16(const std::byte* const* rows, int64_t offset, NI* 
   out[1] = vreinterpretq_s32_s64(vzip2q_s64(ab_low, cd_low));
   out[2] = vreinterpretq_s32_s64(vzip1q_s64(ab_high, cd_high));
   out[3] = vreinterpretq_s32_s64(vzip2q_s64(ab_high, cd_high));
-}
-
-// Lane r: the 4 bytes at rows[r] + offset.
-QUERN_PART NI n_gather4(const std::byte* const* rows, int64_t offset) {
-  int32_t lanes[kLanes];
-  for (int r = 0; r < kLanes; ++r) std::memcpy(&lanes[r], rows[r] + offset, sizeof(int32_t));
-  return vld1q_s32(lanes);
 }
 
 // The f16 in the low half of each lane.
