@@ -128,12 +128,11 @@ std::optional<Fault> ChunkDecoder::feed(std::string& buffer, std::string& body) 
       state_ = State::kDataEnd;
     }
     const size_t lf = buffer.find('\n', at);
-    if (lf == std::string::npos) {
-      if (buffer.size() - at > limits_.max_header_line_bytes) {
-        fault = Fault{400, "A chunk line is too long."};
-      }
+    if (std::min(lf, buffer.size()) - at > limits_.max_header_line_bytes) {
+      fault = Fault{400, "A chunk line is too long."};
       break;
     }
+    if (lf == std::string::npos) break;
     if (lf == at || buffer[lf - 1] != '\r') {
       fault = Fault{400, "Lines must end with CR LF."};
       break;

@@ -151,6 +151,7 @@ TEST(ChunkDecoder, DecodesAtAnySplitAndRefusesOddities) {
       {"5\r\nhelloX\r\n", "400"},
       {"ffffffff\r\n", "413"},
       {"1;" + std::string(9000, 'x'), "400"},
+      {"1;" + std::string(9000, 'x') + "\r\na\r\n0\r\n\r\n", "400"},
       {"0\r\nbad trailer\r\n\r\n", "400"},
       {"5\r\nhel", "more"},
   };
