@@ -1,64 +1,19 @@
-// Paged causal attention with an online softmax, and the writing of keys and values into pages.
+// Paged causal attention with an online softmax.
 //
-// Inside a page keys are stored transposed, [kv head][head_dim][token in page], and values as
-// [kv head][token in page][head_dim]: 16 scores are then 16 lanes and need no reduction. The order
-// of operations per (token, head) is written down in kernels/cpu/README.md. It depends on absolute
-// positions only, so neither batch, prompt chunks, page placement nor threads change a bit.
-// Sources: Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018); Kwon et al.,
-// "Efficient memory management for LLM serving with PagedAttention" (2023).
+// The order of operations per (token, head) is written down in kernels/cpu/README.md. It depends on
+// absolute positions only, so neither batch, prompt chunks, page placement, threads nor the
+// splitting of a long context changes a bit.
+// Sources: Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018); Dao et al.,
+// "Flash-Decoding for long-context inference" (2023), for the spans.
 #pragma once
 
 #include "kernels/cpu/attention_scratch.h"
-#include "kernels/cpu/row_ops-inl.h"
+#include "kernels/cpu/kv_pages-inl.h"
+#include "kernels/cpu/stream_prefetch-inl.h"
+#include "kernels/cpu/unrolled-inl.h"
 
 namespace quern::cpu {
 namespace {
-
-QUERN_PART void narrow(const Vec& v, uint16_t* out) { v_store_f16(out, v); }
-QUERN_PART void narrow(const Vec& v, float* out) { v_store(out, v); }
-
-// Writes one token of one kv head: keys strided by the page, values contiguous.
-template <typename Element>
-QUERN_PART void store_head(const float* key, const float* value, int64_t dim, int64_t tokens,
-                           int64_t offset, Element* key_page, Element* value_page) {
-  for_vectors(0, dim, [&](int64_t i, int64_t count) {
-    Element elements[kVecLanes];
-    narrow(load_some(key + i, count), elements);
-    for (int64_t j = 0; j < count; ++j) key_page[(i + j) * tokens + offset] = elements[j];
-    narrow(load_some(value + i, count), elements);
-    std::memcpy(value_page + offset * dim + i, elements,
-                static_cast<size_t>(count) * sizeof(Element));
-  });
-}
-
-template <typename Element>
-QUERN_PART void store_tokens(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_begin,
-                             int64_t token_end) {
-  const ops::KvLayerView& cache = args.cache;
-  const int64_t dim = cache.head_dim;
-  const int64_t head_values = dim * cache.page_tokens;
-  Element* keys = reinterpret_cast<Element*>(cache.keys);
-  Element* values = reinterpret_cast<Element*>(cache.values);
-  for (int64_t t = token_begin; t < token_end; ++t) {
-    for (int64_t h = 0; h < cache.n_kv_heads; ++h) {
-      const int64_t base = (slots[t].page * int64_t{cache.n_kv_heads} + h) * head_values;
-      const int64_t from = t * args.stride + h * dim;
-      store_head(args.keys + from, args.values + from, dim, cache.page_tokens, slots[t].offset,
-                 keys + base, values + base);
-    }
-  }
-}
-
-void kv_store(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_begin,
-              int64_t token_end) {
-  if (args.cache.format == ops::KvFormat::kF16) {
-    store_tokens<uint16_t>(args, slots, token_begin, token_end);
-  } else {
-    store_tokens<float>(args, slots, token_begin, token_end);
-  }
-}
-
-QUERN_PART int64_t padded_dim(int64_t dim) { return AttentionScratch::padded(dim); }
 
 struct Range {
   int32_t begin;
@@ -78,12 +33,9 @@ struct AttentionItem {
     return args->q + (tile->first_token + i / group) * args->q_stride +
            (kv_head * group + i % group) * args->cache.head_dim;
   }
-  int32_t position(int64_t i) const {
-    return tile->first_position + static_cast<int32_t>(i / group);
-  }
   // Positions that query i sees.
   Range seen(int64_t i) const {
-    const int32_t p = position(i);
+    const int32_t p = tile->first_position + static_cast<int32_t>(i / group);
     const bool limited = args->window > 0 && p >= args->window;
     return {limited ? p - args->window + 1 : 0, p + 1};
   }
@@ -94,60 +46,62 @@ struct AttentionItem {
     return {all.begin > first ? all.begin - first : 0,
             all.end - first < size ? all.end - first : size};
   }
+  // Positions that any query sees.
+  Range seen_by_any() const { return {seen(0).begin, seen(n_queries - 1).end}; }
+  StoredHead head(int32_t page) const {
+    const ops::KvLayerView& cache = args->cache;
+    const int64_t at = (page * int64_t{cache.n_kv_heads} + kv_head) *
+                       ops::kv_head_bytes(cache.format, cache.page_tokens, cache.head_dim);
+    return {cache.keys + at, cache.values + at, cache.head_dim, cache.page_tokens};
+  }
 };
 
-// Widens one page of one kv head. Positions past n_valid are not read for values; their keys are
-// whatever the page holds, in lanes that are masked later.
-QUERN_PART void load_page(const AttentionItem& item, int32_t page, int32_t n_valid) {
-  const ops::KvLayerView& cache = item.args->cache;
-  const int64_t dim = cache.head_dim;
-  const int64_t tokens = cache.page_tokens;
-  const int64_t base = (page * int64_t{cache.n_kv_heads} + item.kv_head) * dim * tokens;
-  const int64_t padded = padded_dim(dim);
-  if (cache.format == ops::KvFormat::kF16) {
-    const uint16_t* keys = reinterpret_cast<const uint16_t*>(cache.keys) + base;
-    const uint16_t* values = reinterpret_cast<const uint16_t*>(cache.values) + base;
-    for (int64_t i = 0; i < dim * tokens; i += kVecLanes) {
-      v_store(item.scratch.keys + i, v_load_f16(keys + i));
-    }
-    for (int64_t t = 0; t < n_valid; ++t) {
-      for_vectors(0, dim, [&](int64_t i, int64_t count) {
-        const uint16_t* from = values + t * dim + i;
-        const Vec v = count == kVecLanes ? v_load_f16(from) : v_load_first_f16(from, count);
-        v_store(item.scratch.values + t * padded + i, v);
-      });
-    }
-  } else {
-    const float* keys = reinterpret_cast<const float*>(cache.keys) + base;
-    const float* values = reinterpret_cast<const float*>(cache.values) + base;
-    for (int64_t i = 0; i < dim * tokens; i += kVecLanes) {
-      v_store(item.scratch.keys + i, v_load(keys + i));
-    }
-    for (int64_t t = 0; t < n_valid; ++t) {
-      for_vectors(0, dim, [&](int64_t i, int64_t count) {
-        v_store(item.scratch.values + t * padded + i, load_some(values + t * dim + i, count));
-      });
-    }
-  }
-}
+// The same head of the page that comes next, brought nearer a line at a time.
+struct NextPage {
+  StreamPrefetch<3> keys;
+  StreamPrefetch<3> values;
 
-// Dot products of n queries from `first` with all positions of the page, ascending over head_dim.
-template <int n>
-QUERN_PART void score_queries(const AttentionItem& item, int64_t first) {
+  QUERN_PART void advance() {
+    keys.advance(64);
+    values.advance(64);
+  }
+};
+
+// Dot products of n queries from `first` with all positions of the page, ascending over head_dim;
+// m vectors of positions at a time.
+template <int n, int m, typename Reader>
+QUERN_PART void score_queries(const AttentionItem& item, const Reader& page, int64_t first,
+                              NextPage& next) {
   const int64_t dim = item.args->cache.head_dim;
   const int64_t tokens = item.args->cache.page_tokens;
   const float* q[n];
   for (int i = 0; i < n; ++i) q[i] = item.query(first + i);
-  for (int64_t t = 0; t < tokens; t += kVecLanes) {
-    Vec sum[n];
-    for (int i = 0; i < n; ++i) sum[i] = v_zero();
-    const float* keys = item.scratch.keys + t;
-    for (int64_t d = 0; d < dim; ++d) {
-      const Vec k = v_load(keys + d * tokens);
+  for (int64_t t = 0; t < tokens; t += m * kVecLanes) {
+    Vec sum[n][m];
+    QUERN_UNROLL
+    for (int i = 0; i < n; ++i) {
       QUERN_UNROLL
-      for (int i = 0; i < n; ++i) sum[i] = v_fma(v_set(q[i][d]), k, sum[i]);
+      for (int j = 0; j < m; ++j) sum[i][j] = v_zero();
     }
-    for (int i = 0; i < n; ++i) v_store(item.scratch.weights + (first + i) * tokens + t, sum[i]);
+    for (int64_t d = 0; d < dim; ++d) {
+      next.advance();
+      Vec k[m];
+      QUERN_UNROLL
+      for (int j = 0; j < m; ++j) k[j] = page.key(d, t + j * kVecLanes);
+      QUERN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        const Vec scalar = v_set(q[i][d]);
+        QUERN_UNROLL
+        for (int j = 0; j < m; ++j) sum[i][j] = v_fma(scalar, k[j], sum[i][j]);
+      }
+    }
+    QUERN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      QUERN_UNROLL
+      for (int j = 0; j < m; ++j) {
+        v_store(item.scratch.weights + (first + i) * tokens + t + j * kVecLanes, sum[i][j]);
+      }
+    }
   }
 }
 
@@ -159,7 +113,8 @@ QUERN_PART Vec lane_numbers(int64_t first) {
 
 // Turns the scores of query i into exponentials, and brings its sums to the new maximum. Lanes
 // outside `seen` become exactly 0.
-QUERN_PART void soften_scores(const AttentionItem& item, int64_t i, Range seen) {
+QUERN_PART void soften_scores(const AttentionItem& item, const SoftmaxState& state, int64_t i,
+                              Range seen) {
   const ops::AttentionArgs& args = *item.args;
   const int64_t tokens = args.cache.page_tokens;
   float* w = item.scratch.weights + i * tokens;
@@ -176,17 +131,17 @@ QUERN_PART void soften_scores(const AttentionItem& item, int64_t i, Range seen) 
     v_store(w + t, s);
     top = v_max(s, top);
   }
-  const float old_maximum = item.scratch.maximum[i];
+  const float old_maximum = state.maximum[i];
   const float chunk_maximum = v_reduce_max(top);
   const float maximum = chunk_maximum > old_maximum ? chunk_maximum : old_maximum;
-  item.scratch.maximum[i] = maximum;
+  state.maximum[i] = maximum;
 
-  float* lanes = item.scratch.lanes + i * kVecLanes;
+  float* lanes = state.lanes + i * kVecLanes;
   Vec sum = v_load(lanes);
   if (maximum != old_maximum) {
     const Vec shrink = v_exp(v_set(old_maximum - maximum));
     sum = v_mul(sum, shrink);
-    float* output = item.scratch.output + i * padded_dim(args.cache.head_dim);
+    float* output = state.output + i * whole_vectors(args.cache.head_dim);
     for (int64_t d = 0; d < args.cache.head_dim; d += kVecLanes) {
       v_store(output + d, v_mul(v_load(output + d), shrink));
     }
@@ -202,90 +157,246 @@ QUERN_PART void soften_scores(const AttentionItem& item, int64_t i, Range seen) 
   v_store(lanes, sum);
 }
 
-// output += weights * values over the positions of `seen`, ascending, for n queries that see the
-// same ones.
-template <int n>
-QUERN_PART void mix_values(const AttentionItem& item, int64_t first, Range seen) {
-  const int64_t dim = item.args->cache.head_dim;
+// output[d] += weights * values[d] over the positions of `seen`, ascending, for m vectors of d and
+// n queries that see the same positions.
+template <int n, int m, typename Reader>
+QUERN_PART void mix_vectors(const AttentionItem& item, const Reader& page, const float* w,
+                            float* output, Range seen, int64_t d, int64_t count) {
   const int64_t tokens = item.args->cache.page_tokens;
-  const int64_t padded = padded_dim(dim);
-  const float* w = item.scratch.weights + first * tokens;
-  float* output = item.scratch.output + first * padded;
-  for (int64_t d = 0; d < dim; d += kVecLanes) {
-    Vec sum[n];
-    for (int i = 0; i < n; ++i) sum[i] = v_load(output + i * padded + d);
-    for (int64_t t = seen.begin; t < seen.end; ++t) {
-      const Vec v = v_load(item.scratch.values + t * padded + d);
-      QUERN_UNROLL
-      for (int i = 0; i < n; ++i) sum[i] = v_fma(v_set(w[i * tokens + t]), v, sum[i]);
-    }
-    for (int i = 0; i < n; ++i) v_store(output + i * padded + d, sum[i]);
+  const int64_t padded = whole_vectors(item.args->cache.head_dim);
+  Vec sum[n][m];
+  QUERN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    QUERN_UNROLL
+    for (int j = 0; j < m; ++j) sum[i][j] = v_load(output + i * padded + d + j * kVecLanes);
   }
+  for (int64_t t = seen.begin; t < seen.end; ++t) {
+    Vec v[m];
+    QUERN_UNROLL
+    for (int j = 0; j < m; ++j) v[j] = page.value(t, d + j * kVecLanes, count);
+    QUERN_UNROLL
+    for (int i = 0; i < n; ++i) {
+      const Vec scalar = v_set(w[i * tokens + t]);
+      QUERN_UNROLL
+      for (int j = 0; j < m; ++j) sum[i][j] = v_fma(scalar, v[j], sum[i][j]);
+    }
+  }
+  QUERN_UNROLL
+  for (int i = 0; i < n; ++i) {
+    QUERN_UNROLL
+    for (int j = 0; j < m; ++j) v_store(output + i * padded + d + j * kVecLanes, sum[i][j]);
+  }
+}
+
+template <int n, typename Reader>
+QUERN_PART void mix_values(const AttentionItem& item, const SoftmaxState& state, const Reader& page,
+                           int64_t first, Range seen) {
+  constexpr int m = kAttentionVectors;
+  const int64_t dim = item.args->cache.head_dim;
+  const float* w = item.scratch.weights + first * item.args->cache.page_tokens;
+  float* output = state.output + first * whole_vectors(dim);
+  int64_t d = 0;
+  for (; d + m * kVecLanes <= dim; d += m * kVecLanes) {
+    mix_vectors<n, m>(item, page, w, output, seen, d, kVecLanes);
+  }
+  for_vectors(d, dim, [&](int64_t at, int64_t count) {
+    mix_vectors<n, 1>(item, page, w, output, seen, at, count);
+  });
 }
 
 QUERN_PART bool same_range(Range a, Range b) { return a.begin == b.begin && a.end == b.end; }
 
-void attend_chunk(const AttentionItem& item, int32_t first) {
-  constexpr int n = kAttentionQueries;
-  int64_t i = 0;
-  for (; i + n <= item.n_queries; i += n) score_queries<n>(item, i);
-  for (; i < item.n_queries; ++i) score_queries<1>(item, i);
-
-  for (i = 0; i < item.n_queries; ++i) {
-    const Range seen = item.seen_in_chunk(i, first);
-    if (seen.begin < seen.end) soften_scores(item, i, seen);
+template <int n, typename Reader>
+QUERN_PART void score_part(const AttentionItem& item, const Reader& page, int64_t first,
+                           NextPage& next) {
+  if (item.args->cache.page_tokens % (kAttentionVectors * kVecLanes) == 0) {
+    score_queries<n, kAttentionVectors>(item, page, first, next);
+  } else {
+    score_queries<n, 1>(item, page, first, next);
   }
-  i = 0;
+}
+
+// Calls body(Index<n>, first) for all queries in groups of n = kAttentionQueries, ..., 4, 2, 1.
+template <int n, typename Body>
+QUERN_PART void for_query_groups(int64_t first, int64_t n_queries, Body body) {
+  for (; first + n <= n_queries; first += n) body(Index<n>(), first);
+  if constexpr (n > 1) for_query_groups<n / 2>(first, n_queries, body);
+}
+
+// Whether all queries fit in one group, so that a page is read once and widening it does not pay.
+QUERN_PART bool one_group(int64_t n_queries) {
+  return n_queries <= kAttentionQueries && (n_queries & (n_queries - 1)) == 0;
+}
+
+template <typename Reader>
+void attend_chunk(const AttentionItem& item, const SoftmaxState& state, const Reader& page,
+                  int32_t first_position, NextPage& next) {
+  for_query_groups<kAttentionQueries>(0, item.n_queries, [&](auto count, int64_t first) {
+    score_part<decltype(count)::value>(item, page, first, next);
+  });
+  for (int64_t i = 0; i < item.n_queries; ++i) {
+    const Range seen = item.seen_in_chunk(i, first_position);
+    if (seen.begin < seen.end) soften_scores(item, state, i, seen);
+  }
+  int64_t i = 0;
   while (i < item.n_queries) {
-    const Range seen = item.seen_in_chunk(i, first);
-    if (seen.begin >= seen.end) {
-      ++i;
-    } else if (i + n <= item.n_queries && same_range(seen, item.seen_in_chunk(i + n - 1, first))) {
-      mix_values<n>(item, i, seen);
-      i += n;
+    const Range seen = item.seen_in_chunk(i, first_position);
+    int64_t alike = 1;
+    while (i + alike < item.n_queries &&
+           same_range(seen, item.seen_in_chunk(i + alike, first_position))) {
+      ++alike;
+    }
+    if (seen.begin < seen.end) {
+      for_query_groups<kAttentionQueries>(i, i + alike, [&](auto count, int64_t first) {
+        mix_values<decltype(count)::value>(item, state, page, first, seen);
+      });
+    }
+    i += alike;
+  }
+}
+
+// The softmax over the positions of [begin, end) that the queries see.
+template <ops::KvFormat format>
+void attend_span(const AttentionItem& item, const SoftmaxState& state, Range span) {
+  const ops::KvLayerView& cache = item.args->cache;
+  const int32_t tokens = cache.page_tokens;
+  const int64_t padded = whole_vectors(cache.head_dim);
+  const int64_t bytes = ops::kv_head_bytes(format, tokens, cache.head_dim);
+  for (int64_t i = 0; i < item.n_queries; ++i) state.maximum[i] = -__builtin_inff();
+  std::memset(state.lanes, 0, sizeof(float) * kVecLanes * item.n_queries);
+  std::memset(state.output, 0, sizeof(float) * padded * item.n_queries);
+
+  for (int32_t chunk = span.begin / tokens; chunk * tokens < span.end; ++chunk) {
+    const int32_t first = chunk * tokens;
+    const StoredHead head = item.head(item.tile->pages[chunk]);
+    const bool last = first + tokens >= span.end;
+    const StoredHead ahead = last ? head : item.head(item.tile->pages[chunk + 1]);
+    NextPage next = {{ahead.keys, last ? ahead.keys : ahead.keys + bytes},
+                     {ahead.values, last ? ahead.values : ahead.values + bytes}};
+    const KvReader<format> page(head);
+    if (one_group(item.n_queries)) {
+      attend_chunk(item, state, page, first, next);
     } else {
-      mix_values<1>(item, i, seen);
-      ++i;
+      const int32_t n_valid = span.end - first < tokens ? span.end - first : tokens;
+      widen_page(page, n_valid, padded, item.scratch.keys, item.scratch.values);
+      const WideReader wide = {item.scratch.keys, item.scratch.values, tokens, padded};
+      attend_chunk(item, state, wide, first, next);
     }
   }
 }
 
-void attend_item(const AttentionItem& item) {
+void attend_span_of_any(const AttentionItem& item, const SoftmaxState& state, Range span) {
+  switch (item.args->cache.format) {
+    case ops::KvFormat::kF32:
+      return attend_span<ops::KvFormat::kF32>(item, state, span);
+    case ops::KvFormat::kF16:
+      return attend_span<ops::KvFormat::kF16>(item, state, span);
+    case ops::KvFormat::kQ8_0:
+      return attend_span<ops::KvFormat::kQ8_0>(item, state, span);
+    case ops::KvFormat::kQ4_0:
+      return attend_span<ops::KvFormat::kQ4_0>(item, state, span);
+  }
+}
+
+// total = total joined with part, the softmax over the positions of `span`, which lie behind.
+void join(const AttentionItem& item, const SoftmaxState& total, const SoftmaxState& part,
+          Range span) {
+  const int64_t padded = whole_vectors(item.args->cache.head_dim);
+  for (int64_t i = 0; i < item.n_queries; ++i) {
+    const Range seen = item.seen(i);
+    if (seen.begin >= span.end || seen.end <= span.begin) continue;
+    const bool first = seen.begin >= span.begin;
+    const float old = total.maximum[i];
+    const float maximum = first || part.maximum[i] > old ? part.maximum[i] : old;
+    total.maximum[i] = maximum;
+    const Vec shrink = v_exp(v_set(old - maximum));
+    const Vec grow = v_exp(v_set(part.maximum[i] - maximum));
+    const auto add = [&](float* to, const float* from) {
+      const Vec behind = v_load(from);
+      v_store(to, first ? behind : v_fma(behind, grow, v_mul(v_load(to), shrink)));
+    };
+    add(total.lanes + i * kVecLanes, part.lanes + i * kVecLanes);
+    for (int64_t d = 0; d < padded; d += kVecLanes) {
+      add(total.output + i * padded + d, part.output + i * padded + d);
+    }
+  }
+}
+
+void write_attended(const AttentionItem& item, const SoftmaxState& state) {
   const ops::AttentionArgs& args = *item.args;
   const int64_t dim = args.cache.head_dim;
-  const int64_t padded = padded_dim(dim);
-  const int32_t tokens = args.cache.page_tokens;
-  for (int64_t i = 0; i < item.n_queries; ++i) item.scratch.maximum[i] = -__builtin_inff();
-  std::memset(item.scratch.lanes, 0, sizeof(float) * kVecLanes * item.n_queries);
-  std::memset(item.scratch.output, 0, sizeof(float) * padded * item.n_queries);
-
-  const int32_t end = item.seen(item.n_queries - 1).end;
-  for (int32_t chunk = item.seen(0).begin / tokens; chunk * tokens < end; ++chunk) {
-    const int32_t first = chunk * tokens;
-    load_page(item, item.tile->pages[chunk], end - first < tokens ? end - first : tokens);
-    attend_chunk(item, first);
-  }
+  const int64_t padded = whole_vectors(dim);
   for (int64_t i = 0; i < item.n_queries; ++i) {
     float* y = args.y + (item.tile->first_token + i / item.group) * args.y_stride +
                (item.kv_head * item.group + i % item.group) * dim;
-    const Vec sum = v_set(v_reduce_add(v_load(item.scratch.lanes + i * kVecLanes)));
+    const Vec sum = v_set(v_reduce_add(v_load(state.lanes + i * kVecLanes)));
     for_vectors(0, dim, [&](int64_t d, int64_t count) {
-      store_some(y + d, count, v_div(v_load(item.scratch.output + i * padded + d), sum));
+      store_some(y + d, count, v_div(v_load(state.output + i * padded + d), sum));
     });
   }
 }
 
-void attention(const AttentionTask& task, int64_t begin, int64_t end, std::byte* memory) {
+QUERN_PART AttentionItem attention_item(const AttentionTask& task, int64_t tile_and_head) {
   const ops::AttentionArgs& args = *task.args;
+  AttentionItem item{};
+  item.args = &args;
+  item.tile = task.tiles + tile_and_head / args.cache.n_kv_heads;
+  item.kv_head = tile_and_head % args.cache.n_kv_heads;
+  item.group = args.n_heads / args.cache.n_kv_heads;
+  item.n_queries = item.tile->n_tokens * item.group;
+  return item;
+}
+
+// Positions of span `number` that any query sees; empty if begin >= end.
+QUERN_PART Range span_seen(const AttentionItem& item, int32_t number) {
+  const Range all = item.seen_by_any();
+  const int32_t begin = number * kSpanPositions;
+  const int32_t end = begin + kSpanPositions;
+  return {all.begin > begin ? all.begin : begin, all.end < end ? all.end : end};
+}
+
+QUERN_PART SoftmaxState part_state(const AttentionTask& task, const AttentionItem& item,
+                                   int64_t number) {
+  return SoftmaxState::carve(item.args->cache.head_dim, item.n_queries,
+                             task.parts + number * task.part_floats);
+}
+
+void attention(const AttentionTask& task, int64_t begin, int64_t end, std::byte* memory) {
   for (int64_t i = begin; i < end; ++i) {
-    AttentionItem item{};
-    item.args = &args;
-    item.tile = task.tiles + i / args.cache.n_kv_heads;
-    item.kv_head = i % args.cache.n_kv_heads;
-    item.group = args.n_heads / args.cache.n_kv_heads;
-    item.n_queries = item.tile->n_tokens * item.group;
-    item.scratch = AttentionScratch::carve(args.cache, item.n_queries, memory);
-    attend_item(item);
+    AttentionItem item = attention_item(task, i);
+    item.scratch = AttentionScratch::carve(item.args->cache, item.n_queries, memory);
+    const Range all = item.seen_by_any();
+    int32_t span = all.begin / kSpanPositions;
+    attend_span_of_any(item, item.scratch.total, span_seen(item, span));
+    for (++span; span * kSpanPositions < all.end; ++span) {
+      const Range part = span_seen(item, span);
+      attend_span_of_any(item, item.scratch.span, part);
+      join(item, item.scratch.total, item.scratch.span, part);
+    }
+    write_attended(item, item.scratch.total);
+  }
+}
+
+void attention_part(const AttentionTask& task, int64_t begin, int64_t end, std::byte* memory) {
+  for (int64_t i = begin; i < end; ++i) {
+    AttentionItem item = attention_item(task, i / task.n_spans);
+    const Range span = span_seen(item, static_cast<int32_t>(i % task.n_spans));
+    if (span.begin >= span.end) continue;
+    item.scratch = AttentionScratch::carve(item.args->cache, item.n_queries, memory);
+    attend_span_of_any(item, part_state(task, item, i), span);
+  }
+}
+
+void attention_join(const AttentionTask& task, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const AttentionItem item = attention_item(task, i);
+    const Range all = item.seen_by_any();
+    const int32_t first = all.begin / kSpanPositions;
+    const SoftmaxState total = part_state(task, item, i * task.n_spans + first);
+    for (int32_t span = first + 1; span * kSpanPositions < all.end; ++span) {
+      join(item, total, part_state(task, item, i * task.n_spans + span), span_seen(item, span));
+    }
+    write_attended(item, total);
   }
 }
 

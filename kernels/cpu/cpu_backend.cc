@@ -102,6 +102,7 @@ class CpuBackend final : public backend::Backend {
   ThreadPool pool_;
   WorkerScratch workers_;
   ActivationStore activations_;
+  GrowingBuffer attention_parts_;
   OpKernels ops_{};
   GatherFn gather_ = nullptr;
   std::map<std::pair<OpId, std::string_view>, std::string> explanations_;
@@ -305,7 +306,9 @@ void CpuBackend::kv_store(const ops::KvStoreArgs& args) {
 }
 
 void CpuBackend::attention(const ops::AttentionArgs& args) {
-  CHECK(args.cache.page_tokens > 0 && args.cache.page_tokens % 16 == 0);
+  CHECK(args.cache.page_tokens % 16 == 0 && args.cache.page_tokens > 0 &&
+        kSpanPositions % args.cache.page_tokens == 0);
+  CHECK(ops::kv_format_fits(args.cache.format, args.cache.head_dim));
   CHECK(args.cache.n_kv_heads > 0 && args.n_heads % args.cache.n_kv_heads == 0);
   const int64_t group = args.n_heads / args.cache.n_kv_heads;
   // Enough queries to pay for widening a page, few enough to stay in the cache.
@@ -313,11 +316,31 @@ void CpuBackend::attention(const ops::AttentionArgs& args) {
   const auto& tiles = layout_.tiles(tile_tokens);
   const auto bytes = AttentionScratch::floats(args.cache, tile_tokens * group) * sizeof(float);
   if (!good(workers_.reserve_attention(bytes))) return;
-  const AttentionTask task = {&args, tiles.data()};
-  pool_.parallel_for(static_cast<int64_t>(tiles.size()) * args.cache.n_kv_heads, 1,
-                     [&](int64_t begin, int64_t end, int worker) {
-                       ops_.attention(task, begin, end, workers_.attention(worker));
-                     });
+  AttentionTask task = {&args, tiles.data(), 1, nullptr, 0};
+  const auto n_items = static_cast<int64_t>(tiles.size()) * args.cache.n_kv_heads;
+  const auto run = [&](int64_t n, AttentionKernels::WithScratch function) {
+    pool_.parallel_for(n, 1, [&](int64_t begin, int64_t end, int worker) {
+      function(task, begin, end, workers_.attention(worker));
+    });
+  };
+  const int32_t end = layout_.last_position() + 1;
+  const int64_t n_spans = (end + kSpanPositions - 1) / kSpanPositions;
+  if (n_spans == 1 || n_items >= kPiecesPerThread * pool_.n_threads()) {
+    return run(n_items, ops_.attention.whole);
+  }
+  // Too few items for an even finish: the spans of long contexts apart.
+  task.n_spans = n_spans;
+  task.part_floats = SoftmaxState::floats(args.cache.head_dim, tile_tokens * group);
+  const int64_t n_parts = n_items * n_spans;
+  if (!good(attention_parts_.reserve(
+          static_cast<size_t>(n_parts * task.part_floats) * sizeof(float), "attention"))) {
+    return;
+  }
+  task.parts = reinterpret_cast<float*>(attention_parts_.data());
+  run(n_parts, ops_.attention.part);
+  pool_.parallel_for(n_items, 1, [&](int64_t first, int64_t last, int) {
+    ops_.attention.join(task, first, last);
+  });
 }
 
 void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {

@@ -141,10 +141,22 @@ struct TokenTile {
 struct AttentionTask {
   const ops::AttentionArgs* args;
   const TokenTile* tiles;
+  // Where the spans of a context are computed apart from each other: the number of spans from
+  // position 0, and memory for the softmax of each of them, part_floats values per part.
+  int64_t n_spans;
+  float* parts;
+  int64_t part_floats;
 };
-// Items begin..end-1; item i is kv head i % n_kv_heads of tile i / n_kv_heads.
-using AttentionFn = void (*)(const AttentionTask& task, int64_t begin, int64_t end,
-                             std::byte* scratch);
+// Attention for items begin..end-1; item i is kv head i % n_kv_heads of tile i / n_kv_heads. Either
+// `whole` does all of it, or `part` computes parts (part p is span p % n_spans of item p / n_spans)
+// and `join` the items from their parts; the bits are the same.
+struct AttentionKernels {
+  using WithScratch = void (*)(const AttentionTask& task, int64_t begin, int64_t end,
+                               std::byte* scratch);
+  WithScratch whole;
+  WithScratch part;
+  void (*join)(const AttentionTask& task, int64_t begin, int64_t end);
+};
 
 using GatherFn = void (*)(const GatherTask& task, int64_t token_begin, int64_t token_end);
 using RmsNormFn = void (*)(const ops::RmsNormArgs& args, int64_t row_begin, int64_t row_end);
@@ -166,7 +178,7 @@ struct OpKernels {
   RopeTableFn rope_table;
   RopeFn rope;
   KvStoreFn kv_store;
-  AttentionFn attention;
+  AttentionKernels attention;
   GatedActivationFn gated_activation;
   AddFn add;
   ScaleFn scale;

@@ -7,6 +7,8 @@
 #pragma once
 
 #include "kernels/cpu/kernel_types.h"
+#include "kernels/cpu/stream_prefetch-inl.h"
+#include "kernels/cpu/unrolled-inl.h"
 #include "kernels/cpu/vec16-inl.h"
 
 namespace quern::cpu {
@@ -93,20 +95,6 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
   }
 }
 
-// A number as a type, for loops and shifts whose counts must be constants.
-template <int n>
-struct Index {
-  static constexpr int value = n;
-};
-// body(Index<begin>()) ... body(Index<end - 1>()).
-template <int begin, int end, typename Body>
-QUERN_PART void unrolled(Body body) {
-  if constexpr (begin < end) {
-    body(Index<begin>());
-    unrolled<begin + 1, end>(body);
-  }
-}
-
 // What of a format the inner loops depend on.
 template <int group, bool min, PanelCode code>
 struct PanelShape {
@@ -160,23 +148,9 @@ QUERN_PART void store_panel(const MatmulTask& task, int64_t first_row, int64_t c
   }
 }
 
-// Walks over the bytes of the panel after the one being multiplied, a little with each block, so
-// that memory works while the processor does. The 16 rows of a panel are 16 short streams that no
-// hardware prefetcher follows; the panel as a whole is one contiguous piece.
-class PanelPrefetch {
- public:
-  QUERN_PART PanelPrefetch(const std::byte* begin, const std::byte* end)
-      : next_(begin), end_(end) {}
-
-  QUERN_PART void advance(int64_t bytes) {
-    const std::byte* stop = bytes < end_ - next_ ? next_ + bytes : end_;
-    for (; next_ < stop; next_ += 64) __builtin_prefetch(next_, 0, 2);
-  }
-
- private:
-  const std::byte* next_;
-  const std::byte* end_;
-};
+// Walks over the bytes of the panel after the one being multiplied. The 16 rows of a panel are 16
+// short streams that no hardware prefetcher follows; the panel as a whole is one contiguous piece.
+using PanelPrefetch = StreamPrefetch<2>;
 
 // Part of K of the rows of a panel: n_values values from first_value.
 struct PanelChunk {

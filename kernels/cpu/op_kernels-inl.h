@@ -15,7 +15,7 @@ constexpr OpKernels op_kernels() {
   k.rope_table = rope_table;
   k.rope = rope;
   k.kv_store = kv_store;
-  k.attention = attention;
+  k.attention = {attention, attention_part, attention_join};
   k.gated_activation = gated_activation;
   k.add = add;
   k.scale = scale;

@@ -8,6 +8,7 @@ namespace quern::cpu {
 Status StepLayout::set(const ops::StepInputs& inputs) {
   sequences_.assign(inputs.sequences.begin(), inputs.sequences.end());
   positions_.clear();
+  last_position_ = 0;
   slots_page_tokens_ = 0;
   tiles_tokens_ = 0;
   for (const ops::SequenceSlice& slice : sequences_) {
@@ -20,6 +21,7 @@ Status StepLayout::set(const ops::StepInputs& inputs) {
                    "the batch builder.");
     }
     for (int32_t i = 0; i < slice.n_tokens; ++i) positions_.push_back(slice.first_position + i);
+    last_position_ = std::max(last_position_, positions_.back());
   }
   if (positions_.size() != inputs.tokens.size()) {
     return Error(ErrorKind::kInternal, "The sequences of a step cover " +

@@ -78,6 +78,10 @@ QUERN_INLINE VecI v_sar(const VecI& a) {
 }
 QUERN_INLINE Vec v_load_f16(const uint16_t* p) { QUERN_EACH(Vec, n_load_f16(p + i * kLanes)); }
 QUERN_INLINE Vec v_load_bf16(const uint16_t* p) { QUERN_EACH(Vec, n_load_bf16(p + i * kLanes)); }
+QUERN_INLINE VecI v_load_i8(const int8_t* p) { QUERN_EACH(VecI, n_load_i8(p + i * kLanes)); }
+QUERN_INLINE VecI v_load_u8(const uint8_t* p) { QUERN_EACH(VecI, n_load_u8(p + i * kLanes)); }
+QUERN_INLINE Vec v_set_f16(uint16_t a) { QUERN_EACH(Vec, n_set_f16(a)); }
+QUERN_INLINE Vec v_to_float(const VecI& a) { QUERN_EACH(Vec, n_to_float(a.n[i])); }
 QUERN_INLINE void v_store_f16(uint16_t* p, const Vec& a) {
   QUERN_UNROLL
   for (int i = 0; i < kNatives; ++i) n_store_f16(p + i * kLanes, a.n[i]);

@@ -18,7 +18,8 @@ namespace {
 inline constexpr int kLanes = 8;
 inline constexpr int kFloatTileRows = 2;
 inline constexpr int kFloatTileColumns = 2;
-inline constexpr int kAttentionQueries = 4;
+inline constexpr int kAttentionQueries = 4;  // a power of two
+inline constexpr int kAttentionVectors = 1;
 inline constexpr int kPanelColumns = 4;
 
 using NF = __m256;
@@ -100,6 +101,14 @@ QUERN_INLINE __m128i n_low_halves(NI a) {
   const __m256i low = _mm256_and_si256(a, _mm256_set1_epi32(0xFFFF));
   return _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
 }
+// One lane per byte.
+QUERN_INLINE NI n_load_i8(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+QUERN_INLINE NI n_load_u8(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+QUERN_INLINE NF n_set_f16(uint16_t a) { return _mm256_set1_ps(_cvtsh_ss(a)); }
 QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
   const __m128i words = _mm_and_si128(n_low_halves(a), _mm_set1_epi16(0xFF));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));

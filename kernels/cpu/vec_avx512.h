@@ -18,7 +18,8 @@ namespace {
 inline constexpr int kLanes = 16;
 inline constexpr int kFloatTileRows = 4;
 inline constexpr int kFloatTileColumns = 4;
-inline constexpr int kAttentionQueries = 8;
+inline constexpr int kAttentionQueries = 8;  // a power of two
+inline constexpr int kAttentionVectors = 2;
 inline constexpr int kPanelColumns = 8;
 
 using NF = __m512;
@@ -83,6 +84,14 @@ QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+// One lane per byte.
+QUERN_INLINE NI n_load_i8(const int8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUERN_INLINE NI n_load_u8(const uint8_t* p) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUERN_INLINE NF n_set_f16(uint16_t a) { return _mm512_set1_ps(_cvtsh_ss(a)); }
 QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }

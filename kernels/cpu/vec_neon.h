@@ -18,7 +18,8 @@ namespace {
 inline constexpr int kLanes = 4;
 inline constexpr int kFloatTileRows = 2;
 inline constexpr int kFloatTileColumns = 2;
-inline constexpr int kAttentionQueries = 4;
+inline constexpr int kAttentionQueries = 4;  // a power of two
+inline constexpr int kAttentionVectors = 1;
 inline constexpr int kPanelColumns = 8;
 
 using NF = float32x4_t;
@@ -88,6 +89,18 @@ QUERN_INLINE NF n_load_bf16(const uint16_t* p) {
 QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
 }
+// One lane per byte.
+QUERN_INLINE NI n_load_i8(const int8_t* p) {
+  uint32_t four;
+  std::memcpy(&four, p, sizeof(four));
+  return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four))));
+}
+QUERN_INLINE NI n_load_u8(const uint8_t* p) {
+  uint32_t four;
+  std::memcpy(&four, p, sizeof(four));
+  return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
+QUERN_INLINE NF n_set_f16(uint16_t a) { return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(a))); }
 QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
   const int16x4_t words = vmovn_s32(a);
   const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));

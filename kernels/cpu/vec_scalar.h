@@ -22,7 +22,8 @@ inline constexpr int kLanes = 1;
 // attention.
 inline constexpr int kFloatTileRows = 1;
 inline constexpr int kFloatTileColumns = 1;
-inline constexpr int kAttentionQueries = 1;
+inline constexpr int kAttentionQueries = 1;  // a power of two
+inline constexpr int kAttentionVectors = 1;
 
 using NF = float;     // native floats
 using NI = uint32_t;  // native integers, wrapping
@@ -84,6 +85,10 @@ QUERN_INLINE void n_store_f16(uint16_t* p, NF a) {
   const uint16_t bits = f32_to_f16(a);
   std::memcpy(p, &bits, sizeof(bits));
 }
+// One lane per byte.
+QUERN_INLINE NI n_load_i8(const int8_t* p) { return static_cast<NI>(int32_t{*p}); }
+QUERN_INLINE NI n_load_u8(const uint8_t* p) { return *p; }
+QUERN_INLINE NF n_set_f16(uint16_t a) { return f16_to_f32(a); }
 QUERN_INLINE void n_store_i8(int8_t* p, NI a) { *p = static_cast<int8_t>(a); }
 
 }  // namespace

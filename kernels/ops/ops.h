@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 
 namespace quern::dispatch {
 struct Weight;
@@ -102,10 +104,40 @@ struct RopeArgs {
   const float* sine;
 };
 
-enum class KvFormat : uint8_t { kF32, kF16 };
+// Precision of cached keys and values. kQ8_0 and kQ4_0 are blocks of 32 values along head_dim,
+// which must be a multiple of 32 then: 8 or 4 bits each and an f16 scale per block.
+enum class KvFormat : uint8_t { kF32, kF16, kQ8_0, kQ4_0 };
 
-// Keys and values of one layer, page after page; each of the two takes n_kv_heads * page_tokens *
-// head_dim values per page. The order inside a page is the backend's own (the CPU keeps keys as [kv
+// "f32", "f16", "q8_0", "q4_0"; nothing for any other name.
+constexpr std::optional<KvFormat> kv_format_of(std::string_view name) {
+  if (name == "f32") return KvFormat::kF32;
+  if (name == "f16") return KvFormat::kF16;
+  if (name == "q8_0") return KvFormat::kQ8_0;
+  if (name == "q4_0") return KvFormat::kQ4_0;
+  return std::nullopt;
+}
+
+// Bytes of the keys, or of the values, of one kv head in one page.
+constexpr int64_t kv_head_bytes(KvFormat format, int64_t page_tokens, int64_t head_dim) {
+  switch (format) {
+    case KvFormat::kF32:
+      return page_tokens * head_dim * 4;
+    case KvFormat::kF16:
+      return page_tokens * head_dim * 2;
+    case KvFormat::kQ8_0:
+      return page_tokens * head_dim / 32 * (32 + 2);
+    case KvFormat::kQ4_0:
+      return page_tokens * head_dim / 32 * (16 + 2);
+  }
+  return 0;
+}
+// Whether heads of this size can be kept in `format`.
+constexpr bool kv_format_fits(KvFormat format, int64_t head_dim) {
+  return (format != KvFormat::kQ8_0 && format != KvFormat::kQ4_0) || head_dim % 32 == 0;
+}
+
+// Keys and values of one layer, page after page; each of the two takes n_kv_heads * kv_head_bytes()
+// per page. The order inside a page is the backend's own (the CPU keeps keys as [kv
 // head][head_dim][token], values as [kv head][token][head_dim]), so copy whole pages only. On the
 // CPU page_tokens is a multiple of 16.
 struct KvLayerView {

@@ -8,12 +8,10 @@
 namespace quern::graph {
 namespace {
 
-uint64_t bytes_per_value(ops::KvFormat format) { return format == ops::KvFormat::kF32 ? 4 : 2; }
-
 // Keys, or values, of one layer in one page. A multiple of 64 bytes, as a page has 32 tokens.
 uint64_t bytes_per_half(const arch::HyperParams& hyper, ops::KvFormat format) {
-  return static_cast<uint64_t>(kPageTokens) * static_cast<uint64_t>(hyper.kv_width()) *
-         bytes_per_value(format);
+  return static_cast<uint64_t>(hyper.n_kv_heads *
+                               ops::kv_head_bytes(format, kPageTokens, hyper.head_dim));
 }
 
 class PagedStorage final : public KvStorage {
@@ -61,6 +59,12 @@ Result<std::unique_ptr<KvStorage>> KvStorage::create(backend::Backend& backend,
                                                      const DecoderWeights& weights,
                                                      ops::KvFormat format, int32_t n_pages) {
   CHECK(n_pages > 0);
+  if (!ops::kv_format_fits(format, weights.hyper.head_dim)) {
+    return Error(ErrorKind::kUnsupported,
+                 "The heads of this model hold " + std::to_string(weights.hyper.head_dim) +
+                     " values, which are not whole blocks of 32, so keys and values cannot be kept "
+                     "in q8_0 or q4_0; use --kv-format f16.");
+  }
   const auto bytes = checked_mul(bytes_per_page(weights, format), static_cast<uint64_t>(n_pages));
   if (!bytes) {
     return Error(ErrorKind::kOutOfMemory, "a KV cache of " + std::to_string(n_pages) +

@@ -60,7 +60,7 @@ uint64_t bytes_per_page(const arch::HyperParams& hyper, ops::KvFormat format) {
 
 }  // namespace
 
-Result<ModelSize> model_size(const gguf::GgufFile& file) {
+Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format) {
   QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, spec_of(file.metadata()));
   QUERN_ASSIGN_OR_RETURN(const int64_t n_tokens, vocabulary_length(file.metadata()));
   ModelSize size;
@@ -78,8 +78,8 @@ Result<ModelSize> model_size(const gguf::GgufFile& file) {
   }
   size.work.attention_width =
       static_cast<uint64_t>(size.hyper.n_layers) * static_cast<uint64_t>(size.hyper.query_width());
-  size.work.kv_bytes_f16 =
-      bytes_per_page(size.hyper, ops::KvFormat::kF16) / static_cast<uint64_t>(graph::kPageTokens);
+  size.work.kv_bytes =
+      bytes_per_page(size.hyper, kv_format) / static_cast<uint64_t>(graph::kPageTokens);
   return size;
 }
 

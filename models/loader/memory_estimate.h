@@ -45,7 +45,7 @@ struct TokenWork {
   uint64_t layer_values = 0;
   uint64_t output_values = 0;
   uint64_t attention_width = 0;  // layers * query heads * head size
-  uint64_t kv_bytes_f16 = 0;     // keys and values of one token, in f16
+  uint64_t kv_bytes = 0;         // keys and values of one token
 
   uint64_t bytes() const { return layer_bytes + output_bytes; }
   uint64_t values() const { return layer_values + output_values; }
@@ -58,7 +58,8 @@ struct ModelSize {
 };
 
 // Errors as Model::load: unknown architecture, missing or misshapen tensors, hyper-parameters.
-Result<ModelSize> model_size(const gguf::GgufFile& file);
+Result<ModelSize> model_size(const gguf::GgufFile& file,
+                             ops::KvFormat kv_format = ops::KvFormat::kF16);
 
 // An error only where the sizes asked for overflow.
 Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run);

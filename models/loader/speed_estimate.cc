@@ -40,7 +40,7 @@ SpeedEstimate estimate_decode(const TokenWork& work, const hardware::Measured& m
   const double b = batch;
   const double context = b * static_cast<double>(depth);
   const double bytes =
-      static_cast<double>(work.bytes()) + context * static_cast<double>(work.kv_bytes_f16);
+      static_cast<double>(work.bytes()) + context * static_cast<double>(work.kv_bytes);
   return speed_of(b, {.read = seconds_for(bytes, mapped_bandwidth(machine)),
                       .multiply = seconds_for(2 * b * static_cast<double>(work.values()),
                                               1e12 * machine.int8_tops),

@@ -24,7 +24,7 @@ struct SpeedEstimate {
   double predicted = 0;
 };
 
-// `batch` sequences, one token each, at `depth`. KV in f16.
+// `batch` sequences, one token each, at `depth`.
 SpeedEstimate estimate_decode(const TokenWork& work, const hardware::Measured& machine, int batch,
                               int64_t depth);
 // One prompt of `tokens` after `depth` others.

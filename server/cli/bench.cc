@@ -76,7 +76,7 @@ void compare_with_ceilings(const Setting& setting, Row& row) {
   const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
   const double rate = row.median();
   const double batch = row.bench.batch;
-  const double kv_bytes = batch * row.bench.depth * static_cast<double>(work.kv_bytes_f16);
+  const double kv_bytes = batch * row.bench.depth * static_cast<double>(work.kv_bytes);
   if (decode && machine.mapped_read_bandwidth_gbs > 0) {
     const double bytes_per_second = rate / batch * (static_cast<double>(work.bytes()) + kv_bytes);
     row.read_share = bytes_per_second / (1e9 * machine.mapped_read_bandwidth_gbs);
@@ -219,7 +219,8 @@ Status bench(const Process& process, const BenchArguments& arguments) {
                   ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
                   : gguf::GgufFile::open(arguments.model);
   if (!file.ok()) return file.error();
-  QUERN_ASSIGN_OR_RETURN(setting.size, loader::model_size(**file));
+  QUERN_ASSIGN_OR_RETURN(setting.size,
+                         loader::model_size(**file, *ops::kv_format_of(options.kv_format)));
   QUERN_ASSIGN_OR_RETURN(const auto model, loader::Model::load(*file, *backend));
   setting.model = model->facts().name + ", " + model->facts().recipe + ", " +
                   options::format_bytes(model->facts().file_bytes) + ", " + (*file)->label();
@@ -228,9 +229,8 @@ Status bench(const Process& process, const BenchArguments& arguments) {
       options.threads > 0 ? static_cast<int>(options.threads) : profile.cpu.physical_cores;
   setting.kernels = backend->explain();
 
-  const BenchSize size = {
-      .kv_format = options.kv_format == "f32" ? ops::KvFormat::kF32 : ops::KvFormat::kF16,
-      .max_step_tokens = static_cast<int32_t>(options.max_step_tokens)};
+  const BenchSize size = {.kv_format = *ops::kv_format_of(options.kv_format),
+                          .max_step_tokens = static_cast<int32_t>(options.max_step_tokens)};
   QUERN_ASSIGN_OR_RETURN(const auto runner,
                          BenchRunner::create(*backend, model->weights(), size, cases));
   if (!arguments.json) print_head(process, setting);

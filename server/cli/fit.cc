@@ -43,7 +43,7 @@ std::string verdict(const loader::MemoryEstimate& memory, const hardware::Memory
 
 Status fill(Row& row, const options::Options& options, const hardware::HardwareProfile& profile) {
   QUERN_ASSIGN_OR_RETURN(const auto file, gguf::GgufFile::open(row.path));
-  const auto sized = loader::model_size(*file);
+  const auto sized = loader::model_size(*file, *ops::kv_format_of(options.kv_format));
   if (!sized.ok()) return sized.error().with_context(row.path);
   const loader::ModelSize& size = *sized;
   const loader::ModelFacts facts = loader::collect_facts(*file, "", size.hyper, {});
@@ -56,8 +56,7 @@ Status fill(Row& row, const options::Options& options, const hardware::HardwareP
                       size, {.context_tokens = row.context_tokens,
                              .sequences = sequences,
                              .max_step_tokens = static_cast<int32_t>(options.max_step_tokens),
-                             .kv_format = options.kv_format == "f32" ? ops::KvFormat::kF32
-                                                                     : ops::KvFormat::kF16}));
+                             .kv_format = *ops::kv_format_of(options.kv_format)}));
   row.fits = verdict(row.memory, profile.memory);
   row.prefill = loader::estimate_prefill(size.work, profile.measured, kPromptTokens, 0);
   row.decode = loader::estimate_decode(size.work, profile.measured, 1, 0);

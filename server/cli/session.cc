@@ -77,7 +77,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.max_queued = needs.max_queued;
   engine_options.max_step_tokens = static_cast<int32_t>(options.max_step_tokens);
   engine_options.kv_bytes = needs.kv_bytes;
-  engine_options.kv_format = options.kv_format == "f32" ? ops::KvFormat::kF32 : ops::KvFormat::kF16;
+  engine_options.kv_format = *ops::kv_format_of(options.kv_format);
   QUERN_ASSIGN_OR_RETURN(session->engine,
                          engine::Engine::create(session->model, *session->backend, engine_options));
   session->load_seconds = std::chrono::duration<double>(Clock::now() - start).count();

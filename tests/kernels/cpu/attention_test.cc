@@ -41,30 +41,25 @@ struct Sequence {
   std::vector<float> q, k, v;
 };
 
-// A KV cache full of NaN, so that reading what was never written shows.
+// A KV cache full of NaN, so that reading what was never written shows. Exactly as large as it has
+// to be, so that a sanitizer sees what lies behind.
 class Cache {
  public:
   Cache(const Setting& setting, int32_t n_pages)
       : setting_(setting),
-        values_(static_cast<size_t>(2 * n_pages * setting.page_tokens * setting.kv_width()),
-                std::numeric_limits<float>::quiet_NaN()) {
-    if (setting.format == ops::KvFormat::kF16) {
-      std::memset(values_.data(), 0x7F, values_.size() * sizeof(float));
-    }
-  }
+        bytes_(static_cast<size_t>(
+                   2 * n_pages * setting.n_kv_heads *
+                   ops::kv_head_bytes(setting.format, setting.page_tokens, setting.head_dim)),
+               setting.format == ops::KvFormat::kF32 ? std::byte{0xFF} : std::byte{0x7F}) {}
   ops::KvLayerView view() {
-    auto* keys = reinterpret_cast<std::byte*>(values_.data());
-    return {keys,
-            keys + values_.size() * 2,
-            setting_.format,
-            setting_.page_tokens,
-            setting_.n_kv_heads,
-            setting_.head_dim};
+    return {bytes_.data(),       bytes_.data() + bytes_.size() / 2,
+            setting_.format,     setting_.page_tokens,
+            setting_.n_kv_heads, setting_.head_dim};
   }
 
  private:
   Setting setting_;
-  std::vector<float> values_;
+  std::vector<std::byte> bytes_;
 };
 
 std::vector<int32_t> pages_in_order(int32_t n, int32_t first = 0) {
@@ -110,20 +105,54 @@ std::vector<Setting> settings() {
   all.push_back({.n_heads = 8, .n_kv_heads = 1, .head_dim = 8, .format = ops::KvFormat::kF32});
   all.push_back({.n_heads = 4, .n_kv_heads = 2, .head_dim = 96, .window = 33, .softcap = 5.0F});
   all.push_back({.n_heads = 5, .n_kv_heads = 1, .head_dim = 40, .page_tokens = 16});
+  all.push_back({.format = ops::KvFormat::kQ8_0});
+  all.push_back(
+      {.n_heads = 14, .n_kv_heads = 2, .format = ops::KvFormat::kQ8_0, .page_tokens = 16});
+  all.push_back({.format = ops::KvFormat::kQ4_0});
+  all.push_back({.n_heads = 3,
+                 .n_kv_heads = 3,
+                 .head_dim = 96,
+                 .window = 20,
+                 .format = ops::KvFormat::kQ4_0});
   return all;
+}
+
+float as_f16(float value) {
+  std::byte bytes[2];
+  float back = 0;
+  const auto& f16 = formats::format_info(formats::FormatId::kF16);
+  f16.encode_row(&value, bytes, 1);
+  f16.decode_row(bytes, &back, 1);
+  return back;
+}
+
+// The 32 values from x as the cache keeps them, by the rules of kernels/cpu/README.md.
+void store_block(ops::KvFormat format, float* x) {
+  const auto less = [](float a, float b) { return std::abs(a) < std::abs(b); };
+  const float extreme = *std::max_element(x, x + 32, less);
+  const bool eight = format == ops::KvFormat::kQ8_0;
+  const float steps = eight ? 127.0F : -8.0F;
+  const float peak = eight ? std::abs(extreme) : extreme;
+  const float scale = as_f16(peak / steps);
+  for (int i = 0; i < 32; ++i) {
+    const float q = x[i] * (steps / peak);
+    x[i] = scale * std::nearbyint(eight ? q : std::min(q, 7.0F));
+  }
+}
+
+std::vector<float> as_stored(const Setting& setting, std::vector<float> values) {
+  if (setting.format == ops::KvFormat::kF16) {
+    for (float& value : values) value = as_f16(value);
+  } else if (setting.format != ops::KvFormat::kF32) {
+    for (size_t i = 0; i < values.size(); i += 32) store_block(setting.format, &values[i]);
+  }
+  return values;
 }
 
 // Plain softmax in double over the values as stored.
 std::vector<double> reference(const Setting& setting, const Sequence& sequence) {
-  const auto stored = [&](float value) {
-    if (setting.format == ops::KvFormat::kF32) return value;
-    std::byte bytes[2];
-    float back = 0;
-    const auto& f16 = formats::format_info(formats::FormatId::kF16);
-    f16.encode_row(&value, bytes, 1);
-    f16.decode_row(bytes, &back, 1);
-    return back;
-  };
+  const auto keys = as_stored(setting, sequence.k);
+  const auto values = as_stored(setting, sequence.v);
   const int64_t dim = setting.head_dim;
   const int64_t group = setting.n_heads / setting.n_kv_heads;
   std::vector<double> y;
@@ -134,9 +163,9 @@ std::vector<double> reference(const Setting& setting, const Sequence& sequence) 
       std::vector<double> scores;
       double top = -1e300;
       for (int64_t p = begin; p <= t; ++p) {
-        const float* k = sequence.k.data() + p * setting.kv_width() + h / group * dim;
+        const float* k = keys.data() + p * setting.kv_width() + h / group * dim;
         double s = 0;
-        for (int64_t d = 0; d < dim; ++d) s += double{q[d]} * stored(k[d]);
+        for (int64_t d = 0; d < dim; ++d) s += double{q[d]} * k[d];
         s *= setting.scale();
         if (setting.softcap != 0) s = setting.softcap * std::tanh(s / setting.softcap);
         scores.push_back(s);
@@ -147,8 +176,8 @@ std::vector<double> reference(const Setting& setting, const Sequence& sequence) 
       for (int64_t d = 0; d < dim; ++d) {
         double value = 0;
         for (int64_t p = begin; p <= t; ++p) {
-          const float* v = sequence.v.data() + p * setting.kv_width() + h / group * dim;
-          value += scores[static_cast<size_t>(p - begin)] * stored(v[d]);
+          const float* v = values.data() + p * setting.kv_width() + h / group * dim;
+          value += scores[static_cast<size_t>(p - begin)] * v[d];
         }
         y.push_back(value / sum);
       }
@@ -193,6 +222,37 @@ TEST(Attention, RowsChunksPagesAndThreadsGiveTheSameBits) {
       auto backend = make_backend(cap);
       EXPECT_TRUE(same_bits(run_chunked(*backend, setting, sequence, 50, scattered), expected))
           << cap;
+    }
+  }
+}
+
+// Contexts of several spans: split over threads, or not, from any number of tokens at a time.
+TEST(Attention, SpansOfLongContexts) {
+  constexpr int32_t kTokens = 2100;
+  constexpr int32_t kPrompt = 2092;
+  const auto pages = pages_in_order((kTokens + kPageTokens - 1) / kPageTokens);
+  for (const int32_t window : {0, 1030}) {
+    const Setting setting = {.n_heads = 4, .n_kv_heads = 1, .head_dim = 8, .window = window};
+    const Sequence sequence(setting, kTokens, 9);
+    auto scalar = make_backend("scalar");
+    const auto expected = run_chunked(*scalar, setting, sequence, kTokens, pages);
+    const auto exact = reference(setting, sequence);
+    double worst = 0;
+    for (size_t i = 0; i < exact.size(); ++i) {
+      worst = std::max(worst, std::abs(expected[i] - exact[i]));
+    }
+    EXPECT_LT(worst, 4e-6);
+    for (const std::string& cap : isa_caps()) {
+      auto backend = make_backend(cap, 2);
+      Cache cache(setting, static_cast<int32_t>(pages.size()));
+      std::vector<float> y;
+      for (int32_t first = 0; first < kPrompt; first += 523) {
+        run_part(*backend, setting, cache, sequence, pages, first, 523, y);
+      }
+      for (int32_t first = kPrompt; first < kTokens; ++first) {
+        run_part(*backend, setting, cache, sequence, pages, first, 1, y);
+      }
+      EXPECT_TRUE(same_bits(y, expected)) << cap << " window " << window;
     }
   }
 }

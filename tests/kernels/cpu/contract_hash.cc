@@ -46,36 +46,37 @@ uint64_t hash_rows(backend::Backend& backend) {
   return hash_floats(y);
 }
 
-// Rotates, stores and attends 70 tokens of one sequence.
-uint64_t hash_attention(backend::Backend& backend, ops::KvFormat format, int32_t window) {
-  constexpr int64_t kTokens = 70;
+// Rotates, stores and attends the tokens of one sequence.
+uint64_t hash_attention(backend::Backend& backend, ops::KvFormat format, int32_t window,
+                        int32_t dim = 40, int32_t n_tokens = 70) {
   constexpr int64_t kHeads = 6;
   constexpr int32_t kKvHeads = 2;
-  constexpr int32_t kDim = 40;
   Random random(31);
-  auto q = random.normals(kTokens * kHeads * kDim, 2.0F);
-  auto k = random.normals(kTokens * kKvHeads * kDim);
-  const auto v = random.normals(kTokens * kKvHeads * kDim);
+  auto q = random.normals(n_tokens * kHeads * dim, 2.0F);
+  auto k = random.normals(n_tokens * kKvHeads * dim);
+  const auto v = random.normals(n_tokens * kKvHeads * dim);
   std::vector<float> frequency;
-  for (int i = 0; i < kDim / 2; ++i) frequency.push_back(1.0F / static_cast<float>(1 << (i / 2)));
-  std::vector<float> table(2 * kTokens * kDim / 2);
+  for (int i = 0; i < dim / 2; ++i) frequency.push_back(1.0F / static_cast<float>(1 << (i / 2)));
+  std::vector<float> table(2 * n_tokens * dim / 2);
   float* sine = table.data() + table.size() / 2;
-  std::vector<float> cache(2 * 3 * 32 * kKvHeads * kDim);
-  auto* keys = reinterpret_cast<std::byte*>(cache.data());
-  const ops::KvLayerView view = {keys, keys + cache.size() * 2, format, 32, kKvHeads, kDim};
-  const std::vector<int32_t> tokens(kTokens, 0);
-  const std::vector<int32_t> pages = {2, 0, 1};
-  const std::vector<ops::SequenceSlice> slices = {{0, kTokens, 0, pages}};
+  const int32_t n_pages = (n_tokens + 31) / 32;
+  std::vector<std::byte> keys(n_pages * kKvHeads * ops::kv_head_bytes(format, 32, dim));
+  std::vector<std::byte> values(keys.size());
+  const ops::KvLayerView view = {keys.data(), values.data(), format, 32, kKvHeads, dim};
+  const std::vector<int32_t> tokens(n_tokens, 0);
+  std::vector<int32_t> pages;
+  for (int32_t i = 0; i < n_pages; ++i) pages.push_back((i + 2) % n_pages);
+  const std::vector<ops::SequenceSlice> slices = {{0, n_tokens, 0, pages}};
   CHECK(backend.begin_step({tokens, slices, {}}).ok());
-  backend.rope_table({frequency.data(), kDim, 1.0F, table.data(), sine});
+  backend.rope_table({frequency.data(), dim, 1.0F, table.data(), sine});
   backend.rope(
-      {q.data(), kHeads * kDim, kHeads, kDim, kDim, ops::RopePairing::kHalves, table.data(), sine});
-  backend.rope({k.data(), kKvHeads * kDim, kKvHeads, kDim, kDim, ops::RopePairing::kNeighbours,
+      {q.data(), kHeads * dim, kHeads, dim, dim, ops::RopePairing::kHalves, table.data(), sine});
+  backend.rope({k.data(), kKvHeads * dim, kKvHeads, dim, dim, ops::RopePairing::kNeighbours,
                 table.data(), sine});
-  backend.kv_store({view, k.data(), v.data(), kKvHeads * kDim});
+  backend.kv_store({view, k.data(), v.data(), kKvHeads * dim});
   std::vector<float> y(q.size());
-  backend.attention({view, q.data(), kHeads * kDim, kHeads, 0.16F, window > 0 ? 20.0F : 0.0F,
-                     window, y.data(), kHeads * kDim});
+  backend.attention({view, q.data(), kHeads * dim, kHeads, 0.16F, window > 0 ? 20.0F : 0.0F, window,
+                     y.data(), kHeads * dim});
   CHECK(backend.finish_step().ok());
   return hash_floats(y);
 }
@@ -91,6 +92,9 @@ std::vector<ContractHash> contract_hashes(backend::Backend& backend) {
   hashes.push_back({"attention f16", hash_attention(backend, ops::KvFormat::kF16, 0)});
   hashes.push_back({"attention f32", hash_attention(backend, ops::KvFormat::kF32, 0)});
   hashes.push_back({"attention window", hash_attention(backend, ops::KvFormat::kF16, 21)});
+  hashes.push_back({"attention q8_0", hash_attention(backend, ops::KvFormat::kQ8_0, 0, 64)});
+  hashes.push_back({"attention q4_0", hash_attention(backend, ops::KvFormat::kQ4_0, 0, 64)});
+  hashes.push_back({"attention spans", hash_attention(backend, ops::KvFormat::kF16, 0, 8, 1070)});
   return hashes;
 }
 

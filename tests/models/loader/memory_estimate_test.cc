@@ -105,7 +105,7 @@ TokenWork work() {
   out.layer_values = 969'000'000;
   out.output_values = 65'500'000;
   out.attention_width = 22 * 2048;
-  out.kv_bytes_f16 = 22 * 1024;
+  out.kv_bytes = 22 * 1024;
   return out;
 }
 
