@@ -150,11 +150,11 @@ void bench_attention(backend::Backend& backend, int32_t context, int32_t n_token
   constexpr int32_t kPage = 32;
   const int32_t n_pages = (context + n_tokens + kPage - 1) / kPage;
   const size_t bytes = static_cast<size_t>(n_pages) * kPage * 4 * 64 * 2;
-  auto keys = backend.allocate(bytes, "keys");
-  auto values = backend.allocate(bytes, "values");
-  if (!keys.ok() || !values.ok()) return;
-  const ops::KvLayerView cache = {
-      (*keys)->data(), (*values)->data(), ops::KvFormat::kF16, kPage, 4, 64};
+  // As many layers as are larger than the last-level cache, walked in turn.
+  const size_t n_layers = std::max<size_t>(1, (size_t{128} << 20) / (2 * bytes));
+  auto pages_of_all = backend.allocate(n_layers * 2 * bytes, "keys and values");
+  if (!pages_of_all.ok()) return;
+  fill((*pages_of_all)->data(), n_layers * 2 * bytes);
   std::vector<int32_t> pages;
   for (int32_t i = 0; i < n_pages; ++i) pages.push_back(i);
   const std::vector<int32_t> tokens(static_cast<size_t>(n_tokens), 0);
@@ -165,14 +165,17 @@ void bench_attention(backend::Backend& backend, int32_t context, int32_t n_token
   std::vector<double> times;
   const double start = now();
   do {
+    std::byte* keys = (*pages_of_all)->data() + times.size() % n_layers * 2 * bytes;
+    const ops::KvLayerView cache = {keys, keys + bytes, ops::KvFormat::kF16, kPage, 4, 64};
     const double begin = stopwatch(threads);
     backend.attention({cache, q.data(), 2048, 32, 0.125F, 0, 0, y.data(), 2048});
     times.push_back(stopwatch(threads) - begin);
   } while (now() - start < kSeconds || times.size() < 3);
   const double seconds = median(times);
   const double pairs = n_tokens * (context + 0.5 * n_tokens);
-  std::printf("attention %5d tokens after %5d: %9.1f us  %7.1f Gflop/s\n", n_tokens, context,
-              seconds * 1e6, pairs * 32 * 64 * 4 / seconds * 1e-9);
+  std::printf("attention %5d tokens after %5d: %9.1f us  %7.1f Gflop/s  %7.2f GB/s\n", n_tokens,
+              context, seconds * 1e6, pairs * 32 * 64 * 4 / seconds * 1e-9,
+              2.0 * static_cast<double>(bytes) / seconds * 1e-9);
 }
 
 int bench(const Settings& settings) {
