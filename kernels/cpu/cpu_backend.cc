@@ -37,6 +37,7 @@ constexpr int64_t kPiecesPerThread = 8;
 
 struct CpuWeight final : dispatch::Weight {
   MatmulFn matmul = nullptr;
+  MatmulFn matmul_one = nullptr;  // for one row of activations
   const FormatKernels* kernels = nullptr;
 };
 
@@ -92,7 +93,8 @@ class CpuBackend final : public backend::Backend {
  private:
   template <typename Function>
   Status choose(OpId op, Function& function);
-  void note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice);
+  void note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice,
+                   std::string_view shape = "");
   // Whether `status` is good; the first bad one is kept for finish_step().
   bool good(Status status);
   bool prepare_matmul(const ops::MatmulArgs& args);
@@ -105,7 +107,7 @@ class CpuBackend final : public backend::Backend {
   GrowingBuffer attention_parts_;
   OpKernels ops_{};
   GatherFn gather_ = nullptr;
-  std::map<std::pair<OpId, std::string_view>, std::string> explanations_;
+  std::map<std::pair<OpId, std::string>, std::string> explanations_;
 
   ops::StepInputs inputs_;
   StepLayout layout_;
@@ -118,10 +120,12 @@ bool CpuBackend::good(Status status) {
   return false;
 }
 
-void CpuBackend::note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice) {
-  const std::string_view format_name = format != nullptr ? format->name : std::string_view();
+void CpuBackend::note_choice(OpId op, const formats::FormatInfo* format, const RowChoice& choice,
+                             std::string_view shape) {
+  const std::string format_name =
+      format != nullptr ? std::string(format->name).append(shape) : std::string();
   std::string line(dispatch::op_name(op));
-  if (format != nullptr) line.append(" ").append(format_name);
+  if (format != nullptr) line.append(" ").append(format_name);  // "Q4_K, one column"
   line.append(": ").append(choice.row->name).append(" (").append(choice.why).append(")");
   explanations_.try_emplace({op, format_name}, std::move(line));
 }
@@ -167,14 +171,19 @@ Result<std::unique_ptr<const dispatch::Weight>> CpuBackend::load_weight(
     return fail(ErrorKind::kInvalidInput,
                 "its rows are not whole blocks of " + std::string(view.format->name));
   }
-  QUERN_ASSIGN_OR_RETURN(const RowChoice choice,
-                         planner_.choose({OpId::kMatmul, view.format, view.n_cols}));
+  const auto choose_for = [&](dispatch::ShapeClass shape) {
+    return planner_.choose({OpId::kMatmul, view.format, view.n_cols, shape});
+  };
+  QUERN_ASSIGN_OR_RETURN(const RowChoice choice, choose_for(dispatch::ShapeClass::kBatch));
+  QUERN_ASSIGN_OR_RETURN(const RowChoice one, choose_for(dispatch::ShapeClass::kDecode));
   note_choice(OpId::kMatmul, view.format, choice);
+  if (one.row != choice.row) note_choice(OpId::kMatmul, view.format, one, ", one column");
   auto weight = std::make_unique<CpuWeight>();
   weight->view = view;
   weight->matmul_row = choice.row;
   weight->name = name;
   weight->matmul = function_of<MatmulFn>(*choice.row);
+  weight->matmul_one = function_of<MatmulFn>(*one.row);
   weight->kernels = &format_kernels(view.format->id);
   return std::unique_ptr<const dispatch::Weight>(std::move(weight));
 }
@@ -268,7 +277,9 @@ void CpuBackend::matmul(const ops::MatmulArgs& args) {
           const int64_t from = std::max(begin - first, int64_t{0});
           const int64_t to = std::min(end - first, count);
           if (from < to) {
-            own(output.weight).matmul(matmul_task(args, output), from, to, workers_.matmul(worker));
+            const CpuWeight& weight = own(output.weight);
+            const MatmulFn multiply = args.n_rows == 1 ? weight.matmul_one : weight.matmul;
+            multiply(matmul_task(args, output), from, to, workers_.matmul(worker));
           }
           first += count;
         }

@@ -61,6 +61,11 @@ bool shape_fits(const KernelRow& row, const RowRequest& request) {
 
 }  // namespace
 
+std::string tuned_key(ops::OpId op, std::string_view format_name, ShapeClass shape) {
+  return std::string(op_name(op)) + "/" + std::string(format_name) +
+         (shape == ShapeClass::kDecode ? "/decode" : "/batch");
+}
+
 Result<Planner> Planner::create(KernelRegistry registry, const hardware::HardwareProfile& profile,
                                 std::string_view isa_cap, std::span<const std::string> forced) {
   Planner planner(registry);
@@ -83,8 +88,7 @@ Result<Planner> Planner::create(KernelRegistry registry, const hardware::Hardwar
 
 const KernelRow* Planner::tuned_row(const RowRequest& request) const {
   if (request.format == nullptr) return nullptr;
-  const auto found =
-      tuned_.find(std::string(op_name(request.op)) + "/" + std::string(request.format->name));
+  const auto found = tuned_.find(tuned_key(request.op, request.format->name, request.shape));
   if (found == tuned_.end()) return nullptr;
   const KernelRow* row = registry_.find(found->second);
   const bool usable = row != nullptr && takes(*row, request) && shape_fits(*row, request) &&

@@ -18,11 +18,17 @@
 
 namespace quern::dispatch {
 
+// How many rows of activations a matrix product has: one, or several. The best row may differ.
+enum class ShapeClass : uint8_t { kDecode, kBatch };
+// Key of HardwareProfile::tuned, "matmul/Q4_K/decode".
+std::string tuned_key(ops::OpId op, std::string_view format_name, ShapeClass shape);
+
 // What a row is wanted for.
 struct RowRequest {
   ops::OpId op;
   const formats::FormatInfo* format = nullptr;  // null for ops without a weight
   int64_t n_in = 0;                             // columns of the weight
+  ShapeClass shape = ShapeClass::kBatch;
 };
 
 struct RowChoice {

@@ -6,9 +6,9 @@ namespace quern::loader {
 namespace {
 
 // What the CPU kernels reach of the ceilings.
-constexpr double kReadShare = 0.8;
-constexpr double kMultiplyShare = 0.45;
-constexpr double kAttendShare = 0.3;
+constexpr double kReadShare = 0.85;
+constexpr double kMultiplyShare = 0.85;
+constexpr double kAttendShare = 0.8;
 
 struct Seconds {
   double read = 0;

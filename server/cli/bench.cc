@@ -4,6 +4,7 @@
 
 #include "config/base/json.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/measure/measure.h"
 #include "models/loader/embedded_model.h"
 #include "models/loader/model.h"
 #include "models/loader/speed_estimate.h"
@@ -27,19 +28,23 @@ struct BenchArguments {
   bool json = false;
 };
 
+double median_of(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
 struct Row {
   BenchCase bench;
   std::vector<double> rates;  // tokens/s of each repetition, all sequences together
-  double read_share = 0;      // of the measured read bandwidth through a mapping; 0: not known
-  double multiply_share = 0;  // of the measured int8 rate; 0: not known
+  // The machine's ceilings around each repetition: the mean of before and after.
+  std::vector<hardware::Measured> ceilings;
+  double read_share = 0;      // of the read bandwidth through the mapping; 0: not known
+  double multiply_share = 0;  // of the int8 rate; 0: not known
   double predicted = 0;       // tokens/s; 0: not known
 
-  double median() const {
-    std::vector<double> sorted = rates;
-    std::sort(sorted.begin(), sorted.end());
-    const size_t half = sorted.size() / 2;
-    return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-  }
+  double median() const { return median_of(rates); }
   double lowest() const { return *std::min_element(rates.begin(), rates.end()); }
   double highest() const { return *std::max_element(rates.begin(), rates.end()); }
 };
@@ -70,21 +75,26 @@ std::vector<BenchCase> cases_of(const BenchArguments& arguments) {
   return cases;
 }
 
+// Shares are medians over the repetitions, each compared with the ceilings around it.
 void compare_with_ceilings(const Setting& setting, Row& row) {
   const hardware::Measured& machine = setting.profile.profile.measured;
   const loader::TokenWork& work = setting.size.work;
   const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
-  const double rate = row.median();
   const double batch = row.bench.batch;
   const double kv_bytes = batch * row.bench.depth * static_cast<double>(work.kv_bytes);
-  if (decode && machine.mapped_read_bandwidth_gbs > 0) {
-    const double bytes_per_second = rate / batch * (static_cast<double>(work.bytes()) + kv_bytes);
-    row.read_share = bytes_per_second / (1e9 * machine.mapped_read_bandwidth_gbs);
+  const double bytes = (static_cast<double>(work.bytes()) + kv_bytes) / batch;
+  const auto values = static_cast<double>(decode ? work.values() : work.layer_values);
+  std::vector<double> read;
+  std::vector<double> multiply;
+  for (size_t i = 0; i < row.ceilings.size(); ++i) {
+    const hardware::Measured& then = row.ceilings[i];
+    if (decode && then.mapped_read_bandwidth_gbs > 0) {
+      read.push_back(row.rates[i] * bytes / (1e9 * then.mapped_read_bandwidth_gbs));
+    }
+    if (then.int8_tops > 0) multiply.push_back(row.rates[i] * 2 * values / (1e12 * then.int8_tops));
   }
-  if (machine.int8_tops > 0) {
-    const auto values = static_cast<double>(decode ? work.values() : work.layer_values);
-    row.multiply_share = rate * 2 * values / (1e12 * machine.int8_tops);
-  }
+  row.read_share = median_of(std::move(read));
+  row.multiply_share = median_of(std::move(multiply));
   row.predicted =
       (decode ? loader::estimate_decode(work, machine, row.bench.batch, row.bench.depth)
               : loader::estimate_prefill(work, machine, row.bench.tokens, row.bench.depth))
@@ -111,12 +121,12 @@ void print_head(const Process& process, const Setting& setting) {
               << " tokens\n";
   for (const std::string& line : setting.kernels) process.out << "  " << line << '\n';
   if (machine.int8_tops > 0) {
-    process.out << "ceilings: " << text("%.1f GB/s", machine.mapped_read_bandwidth_gbs)
+    process.out << "profile: " << text("%.1f GB/s", machine.mapped_read_bandwidth_gbs)
                 << " read through a mapping, " << text("%.2f", machine.int8_tops)
                 << " T int8 operations/s with " << machine.threads << " threads ("
                 << setting.profile.note << ")\n";
   } else {
-    process.out << "ceilings: not measured; run `quern hardware measure`\n";
+    process.out << "profile: not measured; run `quern hardware measure`\n";
   }
   process.out << '\n'
               << "test      tokens  batch  depth   tokens/s       low      high  of read  of int8  "
@@ -134,6 +144,16 @@ void print_row(const Process& process, const Row& row) {
               << padded(row.predicted > 0 ? text("%.1f", row.predicted) : "-", 11) << '\n';
 }
 
+Json ceilings_json(const std::vector<hardware::Measured>& ceilings) {
+  Json read = Json::array();
+  Json multiply = Json::array();
+  for (const hardware::Measured& then : ceilings) {
+    read.push_back(then.mapped_read_bandwidth_gbs);
+    multiply.push_back(then.int8_tops);
+  }
+  return {{"mapped_read_bandwidth_gbs", read}, {"int8_tops", multiply}};
+}
+
 Json row_json(const Row& row) {
   const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
   const auto known = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
@@ -146,6 +166,7 @@ Json row_json(const Row& row) {
             {"low", row.lowest()},
             {"high", row.highest()},
             {"all", row.rates}}},
+          {"ceilings", ceilings_json(row.ceilings)},
           {"share_of_read_bandwidth", known(row.read_share)},
           {"share_of_int8_rate", known(row.multiply_share)},
           {"predicted", known(row.predicted)}};
@@ -163,7 +184,7 @@ Json report_json(const Setting& setting, const std::vector<Row>& rows) {
           {"kernels", setting.kernels},
           {"weight_bytes_per_token", setting.size.work.bytes()},
           {"weight_values_per_token", setting.size.work.values()},
-          {"ceilings",
+          {"profile",
            {{"mapped_read_bandwidth_gbs", machine.mapped_read_bandwidth_gbs},
             {"read_bandwidth_gbs", machine.read_bandwidth_gbs},
             {"int8_tops", machine.int8_tops},
@@ -173,9 +194,31 @@ Json report_json(const Setting& setting, const std::vector<Row>& rows) {
           {"rows", list}};
 }
 
+hardware::Measured mean_of(const hardware::Measured& a, const hardware::Measured& b) {
+  hardware::Measured mean;
+  mean.mapped_read_bandwidth_gbs = (a.mapped_read_bandwidth_gbs + b.mapped_read_bandwidth_gbs) / 2;
+  mean.int8_tops = (a.int8_tops + b.int8_tops) / 2;
+  return mean;
+}
+
+// The tensors of the first file of a model, from the first to the last: what the weights' bandwidth
+// is compared with.
+std::span<const std::byte> mapped_weights(const gguf::GgufFile& file) {
+  const std::byte* begin = nullptr;
+  const std::byte* end = nullptr;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    if (tensor.shard != 0 || tensor.data.empty()) continue;
+    const std::byte* first = tensor.data.data();
+    if (begin == nullptr || first < begin) begin = first;
+    if (end == nullptr || first + tensor.data.size() > end) end = first + tensor.data.size();
+  }
+  return {begin, end};
+}
+
 // Repetitions go round all cases, so that a machine that slows down slows all of them.
 Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
-                                 const std::vector<BenchCase>& cases, int repetitions) {
+                                 const std::vector<BenchCase>& cases, int repetitions,
+                                 const cpu::CeilingProbe& probe) {
   std::vector<Row> rows;
   for (const BenchCase& bench : cases) rows.emplace_back().bench = bench;
   // Warms caches, page tables and threads, and finds errors early.
@@ -189,8 +232,10 @@ Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
         process.err << "\rrepetition " << i + 1 << " of " << repetitions << std::flush;
       }
       QUERN_RETURN_IF_ERROR(runner.prepare(row.bench));
+      const hardware::Measured before = probe.sample();
       QUERN_ASSIGN_OR_RETURN(const double seconds, runner.run(row.bench));
       row.rates.push_back(static_cast<double>(row.bench.all_tokens()) / std::max(seconds, 1e-9));
+      row.ceilings.push_back(mean_of(before, probe.sample()));
     }
   }
   if (process.err_is_terminal) process.err << "\r" << std::string(40, ' ') << "\r" << std::flush;
@@ -234,8 +279,10 @@ Status bench(const Process& process, const BenchArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const auto runner,
                          BenchRunner::create(*backend, model->weights(), size, cases));
   if (!arguments.json) print_head(process, setting);
-  QUERN_ASSIGN_OR_RETURN(std::vector<Row> rows,
-                         measure(process, *runner, cases, arguments.repetitions));
+  QUERN_ASSIGN_OR_RETURN(
+      std::vector<Row> rows,
+      measure(process, *runner, cases, arguments.repetitions,
+              cpu::CeilingProbe(profile, setting.threads, mapped_weights(**file))));
   if ((*file)->poisoned()) {
     return Error(ErrorKind::kIo, (*file)->label() +
                                      ": reading the file failed while it was "
@@ -279,8 +326,10 @@ Action define_bench(CLI::App& app, const Process& process) {
       "  quern bench model.gguf -p 512 -n 128 -b 1 -c 0 -r 5 --json\n"
       "  quern bench model.gguf --isa avx2 -t 1\n"
       "\nPrints the median, lowest and highest rate of the repetitions in tokens/s, all sequences\n"
-      "together; \"of read\" is the share of the measured read bandwidth that reading weights and\n"
-      "context takes up, \"of int8\" the share of the measured multiply-add rate.\n");
+      "together; \"of read\" is the share of the bandwidth of reading this file's mapping that "
+      "reading\n"
+      "weights and context takes up, \"of int8\" the share of the multiply-add rate of the vector\n"
+      "units. Both ceilings are measured right before and after each repetition.\n");
   return [arguments, &process] {
     if (const Status done = bench(process, *arguments); !done.ok()) {
       return fail(process, done.error());

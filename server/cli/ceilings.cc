@@ -5,9 +5,12 @@
 #include <sstream>
 
 #include "kernels/cpu/measure/measure.h"
+#include "kernels/cpu/tune/tune.h"
 
 namespace quern::cli {
+namespace {
 
+// "2026-11-20T15:04:05Z"
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -15,6 +18,26 @@ std::string now_utc() {
   std::ostringstream out;
   out << std::put_time(&parts, "%Y-%m-%dT%H:%M:%SZ");
   return out.str();
+}
+
+}  // namespace
+
+Status measure_machine(const Process& process, int threads, hardware::HardwareProfile& profile) {
+  const auto progress = [&](std::string_view what) {
+    process.err << "measuring " << what << std::endl;
+  };
+  cpu::MeasureOptions ceilings;
+  ceilings.threads = threads;
+  ceilings.progress = progress;
+  QUERN_ASSIGN_OR_RETURN(profile.measured, cpu::measure_cpu(profile, ceilings));
+  profile.measured.date = now_utc();
+  cpu::TuneOptions rows;
+  rows.threads = threads;
+  rows.progress = [&](std::string_view format) {
+    progress("kernel rows for " + std::string(format));
+  };
+  QUERN_ASSIGN_OR_RETURN(profile.tuned, cpu::tune_rows(profile, rows));
+  return ok_status();
 }
 
 Result<hardware::LoadedProfile> profile_with_ceilings(const Process& process,
@@ -26,16 +49,11 @@ Result<hardware::LoadedProfile> profile_with_ceilings(const Process& process,
   } else {
     loaded = {hardware::probe_hardware(), path.error().message()};
   }
-  hardware::Measured& measured = loaded.profile.measured;
+  const hardware::Measured& measured = loaded.profile.measured;
   if (!measure_if_absent || (measured.int8_tops > 0 && measured.read_bandwidth_gbs > 0)) {
     return loaded;
   }
-  cpu::MeasureOptions options;
-  options.progress = [&](std::string_view what) {
-    process.err << "measuring " << what << std::endl;
-  };
-  QUERN_ASSIGN_OR_RETURN(measured, cpu::measure_cpu(loaded.profile, options));
-  measured.date = now_utc();
+  QUERN_RETURN_IF_ERROR(measure_machine(process, 0, loaded.profile));
   loaded.note = "measured " + measured.date;
   const Status saved =
       path.ok() ? hardware::save_profile(loaded.profile, *path) : Status(path.error());

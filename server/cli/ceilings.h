@@ -12,7 +12,8 @@ namespace quern::cli {
 Result<hardware::LoadedProfile> profile_with_ceilings(const Process& process,
                                                       bool measure_if_absent);
 
-// "2026-11-20T15:04:05Z"
-std::string now_utc();
+// Measures the ceilings and the fastest kernel rows with `threads` threads (0: one per physical
+// core), saying on standard error what it is at, and puts them into `profile`.
+Status measure_machine(const Process& process, int threads, hardware::HardwareProfile& profile);
 
 }  // namespace quern::cli

@@ -2,7 +2,6 @@
 #include <iomanip>
 #include <sstream>
 
-#include "kernels/cpu/measure/measure.h"
 #include "server/cli/ceilings.h"
 #include "server/cli/command.h"
 
@@ -17,7 +16,7 @@ std::string figure(double value, std::string_view unit) {
 }
 
 void line(std::ostream& out, std::string_view name, const std::string& value) {
-  out << "  " << std::left << std::setw(20) << name << value << '\n';
+  out << "  " << std::left << std::setw(24) << name << value << '\n';
 }
 
 std::string caches_text(const hardware::CpuInfo& cpu) {
@@ -57,6 +56,10 @@ void print_profile(std::ostream& out, const hardware::HardwareProfile& profile,
   line(out, "int8 multiply-add", figure(m.int8_tops, "T operations/s"));
   line(out, "f32 multiply-add", figure(m.f32_tflops, "TFLOP/s"));
   if (m.threads > 0) line(out, "threads", std::to_string(m.threads));
+  if (!profile.tuned.empty()) {
+    out << "Fastest kernel rows (measured)\n";
+    for (const auto& [key, row] : profile.tuned) line(out, key, row);
+  }
   line(out, "kept in", path);
 }
 
@@ -82,15 +85,9 @@ int measure(const Process& process, int threads, bool json) {
   const auto path = hardware::profile_path(process.config_home);
   if (!path.ok()) return fail(process, path.error());
   hardware::LoadedProfile loaded = hardware::load_profile(*path);
-  cpu::MeasureOptions options;
-  options.threads = threads;
-  options.progress = [&](std::string_view what) {
-    process.err << "measuring " << what << std::endl;
-  };
-  auto measured = cpu::measure_cpu(loaded.profile, options);
-  if (!measured.ok()) return fail(process, measured.error());
-  measured->date = now_utc();
-  loaded.profile.measured = *measured;
+  if (const Status done = measure_machine(process, threads, loaded.profile); !done.ok()) {
+    return fail(process, done.error());
+  }
   if (const Status saved = hardware::save_profile(loaded.profile, *path); !saved.ok()) {
     return fail(process, saved.error());
   }

@@ -27,6 +27,9 @@ constexpr double kRunSeconds = 0.03;
 // stacked caches; 512 MiB read in order still defeats their replacement).
 constexpr uint64_t kReadBytes = uint64_t{512} << 20;
 constexpr uint64_t kLeastReadBytes = uint64_t{32} << 20;
+// What CeilingProbe reads.
+constexpr size_t kProbeBytes = size_t{256} << 20;
+constexpr size_t kLeastProbeBytes = size_t{64} << 20;
 
 struct RateKernel {
   std::string_view name;
@@ -86,31 +89,39 @@ double best_rate(int threads, double operations_per_iteration, const Loop& loop)
   return operations_per_iteration * static_cast<double>(iterations) * threads / best;
 }
 
-// Reads `bytes` (a multiple of 64) in order; the sum keeps the loads alive. Four streams let the
-// hardware prefetchers of one core run ahead on several pages.
-uint64_t read_all(const std::byte* data, uint64_t bytes) {
+// Reads `bytes` (a multiple of 4096) as `streams` parts side by side, each in order; the sum keeps
+// the loads alive. Which number of streams the hardware prefetchers of a core follow best differs.
+template <int streams>
+uint64_t read_streams(const std::byte* data, uint64_t bytes) {
   const auto* words = reinterpret_cast<const uint64_t*>(data);
-  const uint64_t quarter = bytes / sizeof(uint64_t) / 4;
-  std::array<uint64_t, 4> sums{};
-  for (uint64_t i = 0; i < quarter; ++i) {
-    sums[0] += words[i];
-    sums[1] += words[quarter + i];
-    sums[2] += words[2 * quarter + i];
-    sums[3] += words[3 * quarter + i];
+  const uint64_t part = bytes / sizeof(uint64_t) / streams;
+  std::array<uint64_t, 8> sums{};
+  for (uint64_t i = 0; i < part; i += 8) {
+    for (uint64_t s = 0; s < streams; ++s) {
+      for (uint64_t j = 0; j < 8; ++j) sums[j] += words[s * part + i + j];
+    }
   }
-  return sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+  uint64_t sum = 0;
+  for (const uint64_t value : sums) sum ^= value;
+  return sum;
+}
+
+// Bytes per second of one run over `data` with 1 and with 4 streams, whichever is more.
+double read_once(const std::byte* data, uint64_t bytes, int threads) {
+  const uint64_t slice = bytes / static_cast<uint64_t>(threads) / 4096 * 4096;
+  std::atomic<uint64_t> sink{0};
+  const auto rate = [&](auto read) {
+    const double seconds = timed_parallel(threads, [&](int t) {
+      sink.fetch_xor(read(data + static_cast<uint64_t>(t) * slice, slice));
+    });
+    return static_cast<double>(slice) * threads / seconds;
+  };
+  return std::max(rate(read_streams<1>), rate(read_streams<4>));
 }
 
 double read_bandwidth(const std::byte* data, uint64_t bytes, int threads) {
-  const uint64_t slice = bytes / static_cast<uint64_t>(threads) / 4096 * 4096;
-  std::atomic<uint64_t> sink{0};
   double best = 0;
-  for (int run = 0; run < kRuns; ++run) {
-    const double seconds = timed_parallel(threads, [&](int t) {
-      sink.fetch_xor(read_all(data + static_cast<uint64_t>(t) * slice, slice));
-    });
-    best = std::max(best, static_cast<double>(slice) * threads / seconds);
-  }
+  for (int run = 0; run < kRuns; ++run) best = std::max(best, read_once(data, bytes, threads));
   return best;
 }
 
@@ -199,6 +210,30 @@ Result<hardware::Measured> measure_cpu(const hardware::HardwareProfile& profile,
         std::max(measured.f32_tflops, best_rate(threads, loops.f32_operations, loops.f32) / 1e12);
   }
   return measured;
+}
+
+CeilingProbe::CeilingProbe(const hardware::HardwareProfile& profile, int threads,
+                           std::span<const std::byte> mapped)
+    : isa_(profile.cpu.isa),
+      threads_(threads > 0 ? threads : profile.cpu.physical_cores),
+      mapped_(mapped.first(std::min(mapped.size(), kProbeBytes))) {
+  if (mapped_.size() < kLeastProbeBytes) mapped_ = {};
+}
+
+hardware::Measured CeilingProbe::sample() const {
+  hardware::Measured now;
+  now.threads = threads_;
+  if (!mapped_.empty()) {
+    now.mapped_read_bandwidth_gbs = read_once(mapped_.data(), mapped_.size(), threads_) / 1e9;
+  }
+  for (const RateKernel& kernel : kKernels) {
+    if (!isa_.contains(kernel.needs)) continue;
+    const int64_t iterations = int64_t{1} << 16;
+    const double seconds = timed_parallel(threads_, [&](int) { kernel.loops->int8(iterations); });
+    const double operations = kernel.loops->int8_operations * static_cast<double>(iterations);
+    now.int8_tops = std::max(now.int8_tops, operations * threads_ / seconds / 1e12);
+  }
+  return now;
 }
 
 }  // namespace quern::cpu

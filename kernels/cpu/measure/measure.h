@@ -5,7 +5,9 @@
 // seconds. Leaves the choice of where to keep the result to the caller.
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <span>
 #include <string_view>
 
 #include "config/base/result.h"
@@ -23,5 +25,23 @@ struct MeasureOptions {
 // temporary file, say) stays 0. Error: too little memory for the smallest buffer.
 Result<hardware::Measured> measure_cpu(const hardware::HardwareProfile& profile,
                                        const MeasureOptions& options);
+
+// The ceilings of this moment. Machines that share their memory and processors with others change
+// from second to second, so a rate is compared with what was possible while it was reached.
+class CeilingProbe {
+ public:
+  // `mapped`: what is read, as a rule the weights in their mapping; it must outlive the probe. Below
+  // 64 MiB, which caches could hold, reading is not measured.
+  CeilingProbe(const hardware::HardwareProfile& profile, int threads,
+               std::span<const std::byte> mapped);
+
+  // Takes some 20 ms. Fills mapped_read_bandwidth_gbs and int8_tops; 0 where not measured.
+  hardware::Measured sample() const;
+
+ private:
+  hardware::IsaMask isa_;
+  int threads_;
+  std::span<const std::byte> mapped_;
+};
 
 }  // namespace quern::cpu

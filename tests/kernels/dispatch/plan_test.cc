@@ -88,8 +88,8 @@ TEST(Plan, ForcedRowsThatCannotBe) {
 
 TEST(Plan, MeasuredRowsWin) {
   auto profile = machine(Isa::kAvx2);
-  profile.tuned["matmul/Q4_0"] = "matmul.avx2.any";
-  profile.tuned["matmul/Q8_0"] = "matmul.amx.q8_0";  // from another machine
+  profile.tuned["matmul/Q4_0/batch"] = "matmul.avx2.any";
+  profile.tuned["matmul/Q8_0/batch"] = "matmul.amx.q8_0";  // from another machine
   auto registry = KernelRegistry::create(kRows);
   auto planner = Planner::create(*registry, profile, "", {});
   const auto choice = planner->choose(matmul(FormatId::kQ4_0, 512));
