@@ -218,7 +218,7 @@ std::span<const std::byte> mapped_weights(const gguf::GgufFile& file) {
 // Repetitions go round all cases, so that a machine that slows down slows all of them.
 Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
                                  const std::vector<BenchCase>& cases, int repetitions,
-                                 const cpu::CeilingProbe& probe) {
+                                 const cpu::CeilingProbe* probe) {
   std::vector<Row> rows;
   for (const BenchCase& bench : cases) rows.emplace_back().bench = bench;
   // Warms caches, page tables and threads, and finds errors early.
@@ -232,10 +232,10 @@ Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
         process.err << "\rrepetition " << i + 1 << " of " << repetitions << std::flush;
       }
       QUERN_RETURN_IF_ERROR(runner.prepare(row.bench));
-      const hardware::Measured before = probe.sample();
+      const hardware::Measured before = probe != nullptr ? probe->sample() : hardware::Measured();
       QUERN_ASSIGN_OR_RETURN(const double seconds, runner.run(row.bench));
       row.rates.push_back(static_cast<double>(row.bench.all_tokens()) / std::max(seconds, 1e-9));
-      row.ceilings.push_back(mean_of(before, probe.sample()));
+      if (probe != nullptr) row.ceilings.push_back(mean_of(before, probe->sample()));
     }
   }
   if (process.err_is_terminal) process.err << "\r" << std::string(40, ' ') << "\r" << std::flush;
@@ -279,10 +279,10 @@ Status bench(const Process& process, const BenchArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const auto runner,
                          BenchRunner::create(*backend, model->weights(), size, cases));
   if (!arguments.json) print_head(process, setting);
-  QUERN_ASSIGN_OR_RETURN(
-      std::vector<Row> rows,
-      measure(process, *runner, cases, arguments.repetitions,
-              cpu::CeilingProbe(profile, setting.threads, mapped_weights(**file))));
+  const cpu::CeilingProbe probe(profile, setting.threads, mapped_weights(**file));
+  QUERN_ASSIGN_OR_RETURN(std::vector<Row> rows,
+                         measure(process, *runner, cases, arguments.repetitions,
+                                 arguments.no_measure ? nullptr : &probe));
   if ((*file)->poisoned()) {
     return Error(ErrorKind::kIo, (*file)->label() +
                                      ": reading the file failed while it was "
@@ -317,8 +317,7 @@ Action define_bench(CLI::App& app, const Process& process) {
       ->check(CLI::Range(0, kMost));
   app.add_option("-r,--repetitions", arguments->repetitions, "how often [3]")
       ->check(CLI::Range(1, 1000));
-  app.add_flag("--no-measure", arguments->no_measure,
-               "do not measure the machine's ceilings if the profile has none");
+  app.add_flag("--no-measure", arguments->no_measure, "do not measure the machine's ceilings");
   app.add_flag("--json", arguments->json, "print the report as JSON");
   app.footer(
       "\nExamples:\n"
