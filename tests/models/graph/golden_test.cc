@@ -1,9 +1,11 @@
-// Every golden model of tests/golden/arch: logits equal those of the transformers package, and the
-// bits do not depend on how the prompt was cut or on the instruction set.
+// Every golden model of tests/golden/arch (or of the folder that QUERN_ARCH_GOLDENS names, for
+// check_random.py there): logits equal those of the transformers package, and the bits do not
+// depend on how the prompt was cut or on the instruction set.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -25,9 +27,10 @@ struct Golden {
 };
 
 std::vector<std::filesystem::path> golden_paths() {
+  const char* folder = std::getenv("QUERN_ARCH_GOLDENS");
+  if (folder == nullptr) folder = QUERN_SOURCE_DIR "/tests/golden/arch";
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(QUERN_SOURCE_DIR) / "tests/golden/arch")) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() == ".gguf") paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
