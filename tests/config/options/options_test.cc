@@ -119,6 +119,23 @@ TEST(ConfigFile, ErrorsNameTheLine) {
   EXPECT_THAT(table.error().message(), HasSubstr("line 2"));
 }
 
+// Releases of toml++ up to 3.4 have undefined behaviour on such characters elsewhere.
+TEST(ConfigFile, CharactersOutsideAsciiStandInQuotesAndComments) {
+  for (const char* text :
+       {"host = \"caf\u00e9\"\n", "host = 'caf\u00e9' # \u00fc\nport = 1\n", "# \u00a7\n",
+        "\xEF\xBB\xBFport = 1\n", "host = \"a\\\"\u00e9\\\\\" # \u00e9\n"}) {
+    EXPECT_TRUE(parse_config_file(text, "quern.toml").ok()) << text;
+  }
+  for (const char* text :
+       {"port = 1\nM\u01a9k", "port = 1\n\u00a7", "port = 1 \nhost = \"\"\"\u00a7\"\"\"\n",
+        "port = 1\nhost = 'a\"\"\"\u00a7\n", "port = 1\nhost = \"a\\\\\"\u00a7\"\n",
+        "port = 1\n\xCC\xAA", "port = 1\nhost =01'\u01a9c\n"}) {
+    const auto refused = parse_config_file(text, "quern.toml");
+    ASSERT_FALSE(refused.ok()) << text;
+    EXPECT_THAT(refused.error().message(), HasSubstr("line 2"));
+  }
+}
+
 TEST(Bytes, ParsesUnits) {
   EXPECT_EQ(*parse_bytes("8GiB"), int64_t{8} << 30);
   EXPECT_EQ(*parse_bytes("1.5 KiB"), 1536);
