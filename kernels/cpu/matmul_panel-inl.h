@@ -150,7 +150,7 @@ QUERN_PART void store_panel(const MatmulTask& task, int64_t first_row, int64_t c
 
 // Walks over the bytes of the panel after the one being multiplied. The 16 rows of a panel are 16
 // short streams that no hardware prefetcher follows; the panel as a whole is one contiguous piece.
-using PanelPrefetch = StreamPrefetch<2>;
+using PanelPrefetch = StreamPrefetch<3>;
 
 // Part of K of the rows of a panel: n_values values from first_value.
 struct PanelChunk {
