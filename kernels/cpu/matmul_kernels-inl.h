@@ -19,6 +19,10 @@ template <typename Unpacker>
 void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
                    const MatmulScratch& scratch) {
   using Shape = typename Unpacker::Shape;
+  using Format = typename Unpacker::Format;
+  constexpr int kOffset = Shape::kCode == PanelCode::kOffset ? 1 << Unpacker::kOffsetShift : 0;
+  static_assert(Shape::kSteps == 1 ||
+                (Format::kQMax + kOffset) * 2 * 127 * Shape::kSteps < (1 << 15));
   if (task.n_rows == 1) {
     matmul_panels(task, begin, end, scratch,
                   [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t /*n_columns*/,

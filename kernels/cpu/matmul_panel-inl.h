@@ -41,10 +41,45 @@ QUERN_PART PanelColumns columns_at(const QuantizedRows& x, int group_values, int
   return out;
 }
 
+// What of a format the inner loops depend on. `steps`: how many products of unsigned bytes with
+// activations may be added up in 16 bits, two of them per step; 1 where that does not pay or fit.
+template <int group, bool min, PanelCode code, int steps = 1>
+struct PanelShape {
+  static constexpr int kGroup = group;
+  static constexpr bool kMin = min;
+  static constexpr PanelCode kCode = code;
+  static constexpr int kSteps = steps;
+};
+
+// Dot products of one group by 16-bit sums: exact, since kSteps * 2 products of a byte of the
+// format with 127 stay below 2^15 (matmul_format asserts it). Saves widening every product.
+template <int n, typename Shape>
+QUERN_PART void multiply_group_in_words(const int8_t* q, int64_t q_stride, const uint8_t* w_at,
+                                        NI* dot) {
+  QUERN_UNROLL
+  for (int k = 0; k < Shape::kGroup; k += 4 * Shape::kSteps) {
+    NI words[n];
+    QUERN_UNROLL
+    for (int step = 0; step < Shape::kSteps; ++step) {
+      const int at = k + 4 * step;
+      const NI w = n_load_bytes(w_at + at * kPanelRows);
+      QUERN_UNROLL
+      for (int c = 0; c < n; ++c) {
+        const NI products = n_pair_products(w, n_broadcast4(q + c * q_stride + at));
+        words[c] = step == 0 ? products : n_add_words(words[c], products);
+      }
+    }
+    QUERN_UNROLL
+    for (int c = 0; c < n; ++c) dot[c] = n_add_pairs(dot[c], words[c]);
+  }
+}
+
 // Adds n_groups groups of the panel times n columns to accumulator[n][kPanelRows].
-template <int n, int kGroup, bool kMin, PanelCode kCode>
+template <int n, typename Shape>
 QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shift,
                                const PanelColumns& x, float* accumulator) {
+  constexpr int kGroup = Shape::kGroup;
+  constexpr PanelCode kCode = Shape::kCode;
   for (int lane = 0; lane < kPanelRows; lane += kLanes) {
     NF acc[n];
     QUERN_UNROLL
@@ -62,27 +97,31 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
         }
       }
       const int8_t* q_at = x.q + g * kGroup;
-      QUERN_UNROLL
-      for (int k = 0; k < kGroup; k += 4) {
-        const NI w = n_load_bytes(w_at);
-        w_at += 4 * kPanelRows;
+      if constexpr (kPairs && Shape::kSteps > 1) {
+        multiply_group_in_words<n, Shape>(q_at, x.q_stride, w_at, dot);
+      } else {
         QUERN_UNROLL
-        for (int c = 0; c < n; ++c) {
-          const NI a = n_broadcast4(q_at + c * x.q_stride + k);
-          if constexpr (kCode == PanelCode::kWide) {
-            dot[c] = n_dot_wide(dot[c], w, a);
-          } else {
-            dot[c] = n_dot_unsigned(dot[c], w, a);
+        for (int k = 0; k < kGroup; k += 4) {
+          const NI w = n_load_bytes(w_at + k * kPanelRows);
+          QUERN_UNROLL
+          for (int c = 0; c < n; ++c) {
+            const NI a = n_broadcast4(q_at + c * x.q_stride + k);
+            if constexpr (kCode == PanelCode::kWide) {
+              dot[c] = n_dot_wide(dot[c], w, a);
+            } else {
+              dot[c] = n_dot_unsigned(dot[c], w, a);
+            }
           }
         }
       }
+      w_at += kGroup * kPanelRows;
       const NF scale = n_load(panel.scale + g * kPanelRows + lane);
       QUERN_UNROLL
       for (int c = 0; c < n; ++c) {
         const NF d = n_set(x.d[c * x.block_stride + g * kGroup / 32]);
         acc[c] = n_fma(n_to_float(dot[c]), n_mul(scale, d), acc[c]);
       }
-      if constexpr (kMin) {
+      if constexpr (Shape::kMin) {
         const NF min = n_load(panel.min + g * kPanelRows + lane);
         QUERN_UNROLL
         for (int c = 0; c < n; ++c) {
@@ -94,14 +133,6 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
     for (int c = 0; c < n; ++c) n_store(accumulator + c * kPanelRows + lane, acc[c]);
   }
 }
-
-// What of a format the inner loops depend on.
-template <int group, bool min, PanelCode code>
-struct PanelShape {
-  static constexpr int kGroup = group;
-  static constexpr bool kMin = min;
-  static constexpr PanelCode kCode = code;
-};
 
 // Multiplies n_values of K of a panel with n_columns columns. One copy per shape, shared by
 // formats.
@@ -116,8 +147,7 @@ template <typename Shape>
   const auto multiply = [&](auto count) {
     constexpr int n = decltype(count)::value;
     while (left >= n) {
-      multiply_panel<n, Shape::kGroup, Shape::kMin, Shape::kCode>(scratch.panel, n_groups,
-                                                                  offset_shift, x, accumulator);
+      multiply_panel<n, Shape>(scratch.panel, n_groups, offset_shift, x, accumulator);
       left -= n;
       x.q += n * x.q_stride;
       x.d += n * x.block_stride;

@@ -155,10 +155,10 @@ QUERN_PART NI signed_byte_of(NI v) {
 QUERN_PART NF n_negate(NF v) { return n_from_bits(n_xor(n_bits(v), n_set_int(INT32_MIN))); }
 
 // What the panel kernel has to know of a format.
-template <int group>
-using OffsetShape = PanelShape<group, false, PanelCode::kOffset>;
-template <int group>
-using MinShape = PanelShape<group, true, PanelCode::kUnsigned>;
+template <int group, int steps>
+using OffsetShape = PanelShape<group, false, PanelCode::kOffset, steps>;
+template <int group, int steps>
+using MinShape = PanelShape<group, true, PanelCode::kUnsigned, steps>;
 // Formats with q up to -128 or 127.
 using WideShape = PanelShape<32, false, kWideCode>;
 // xor-ed into the bytes of such formats.
@@ -194,7 +194,7 @@ QUERN_PART void put_five(const NI* t, NI fifth, Out& out) {
 
 struct UnpackQ4_0 {
   using Format = formats::FormatQ4_0;
-  using Shape = OffsetShape<32>;
+  using Shape = OffsetShape<32, 4>;
   static constexpr int kOffsetShift = 3;
 
   template <typename Out>
@@ -208,7 +208,7 @@ struct UnpackQ4_0 {
 
 struct UnpackQ4_1 {
   using Format = formats::FormatQ4_1;
-  using Shape = MinShape<32>;
+  using Shape = MinShape<32, 4>;
   static constexpr int kOffsetShift = 0;
 
   template <typename Out>
@@ -224,7 +224,7 @@ struct UnpackQ4_1 {
 
 struct UnpackQ5_0 {
   using Format = formats::FormatQ5_0;
-  using Shape = OffsetShape<32>;
+  using Shape = OffsetShape<32, 4>;
   static constexpr int kOffsetShift = 4;
 
   template <typename Out>
@@ -238,7 +238,7 @@ struct UnpackQ5_0 {
 
 struct UnpackQ5_1 {
   using Format = formats::FormatQ5_1;
-  using Shape = MinShape<32>;
+  using Shape = MinShape<32, 4>;
   static constexpr int kOffsetShift = 0;
 
   template <typename Out>

@@ -55,7 +55,7 @@ QUERN_PART void put_k_head(RowSet rows, int64_t at, Out& out) {
 
 struct UnpackQ4_K {
   using Format = formats::FormatQ4_K;
-  using Shape = MinShape<32>;
+  using Shape = MinShape<32, 4>;
   static constexpr int kOffsetShift = 0;
 
   template <typename Out>
@@ -77,7 +77,7 @@ struct UnpackQ4_K {
 
 struct UnpackQ5_K {
   using Format = formats::FormatQ5_K;
-  using Shape = MinShape<32>;
+  using Shape = MinShape<32, 4>;
   static constexpr int kOffsetShift = 0;
 
   template <typename Out>
@@ -106,7 +106,7 @@ struct UnpackQ5_K {
 
 struct UnpackQ6_K {
   using Format = formats::FormatQ6_K;
-  using Shape = OffsetShape<16>;
+  using Shape = OffsetShape<16, 2>;
   static constexpr int kOffsetShift = 5;
 
   template <typename Out>
@@ -143,7 +143,7 @@ struct UnpackQ6_K {
 
 struct UnpackQ2_K {
   using Format = formats::FormatQ2_K;
-  using Shape = MinShape<16>;
+  using Shape = MinShape<16, 4>;
   static constexpr int kOffsetShift = 0;
 
   template <typename Out>
@@ -180,7 +180,7 @@ struct UnpackQ2_K {
 
 struct UnpackQ3_K {
   using Format = formats::FormatQ3_K;
-  using Shape = OffsetShape<16>;
+  using Shape = OffsetShape<16, 4>;
   static constexpr int kOffsetShift = 2;
 
   // The last 16 bytes of the block: 2 of qs, the 12 of the scales, d.

@@ -104,12 +104,21 @@ QUERN_INLINE NI n_broadcast4(const int8_t* p) {
   std::memcpy(&bytes, p, sizeof(bytes));
   return _mm512_set1_epi32(bytes);
 }
+// 16-bit lanes: sums of two products of unsigned with signed bytes. Exact below 2^15.
+QUERN_INLINE NI n_pair_products(NI w, NI a) { return _mm512_maddubs_epi16(w, a); }
+QUERN_INLINE NI n_add_words(NI a, NI b) { return _mm512_add_epi16(a, b); }
+// lane += its two words.
+QUERN_INLINE NI n_add_pairs(NI sum, NI words) {
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(words, _mm512_set1_epi16(1)));
+}
 #ifdef QUERN_DOT_VNNI
+inline constexpr bool kPairs = false;  // whether sums of words pay
 // Weights 0..255.
 inline constexpr uint8_t kDotFlip = 0x80;
 QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return _mm512_dpbusd_epi32(sum, w, a); }
 QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) { return _mm512_dpbusd_epi32(sum, w, a); }
 #else
+inline constexpr bool kPairs = true;
 // Weights 0..127: two products fit in 16 bits.
 inline constexpr uint8_t kDotFlip = 0;
 QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) {

@@ -117,6 +117,14 @@ QUERN_INLINE NI n_broadcast4(const int8_t* p) {
   return vdupq_n_s32(bytes);
 }
 inline constexpr uint8_t kDotFlip = 0;
+// Sums of words (see vec_avx2.h) do not pay: products widen as they are added.
+inline constexpr bool kPairs = false;
+template <typename V>
+V n_pair_products(V w, V a);
+template <typename V>
+V n_add_words(V a, V b);
+template <typename V>
+V n_add_pairs(V sum, V words);
 QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
   const int8x16_t x = vreinterpretq_s8_s32(w);
   const int8x16_t y = vreinterpretq_s8_s32(a);
