@@ -32,17 +32,33 @@ bool PageTable::grow(int64_t n_positions) {
 }
 
 void PageTable::share_front(const PageTable& other, size_t n_pages) {
-  CHECK(pages_.empty());
   CHECK(n_pages <= other.pages_.size());
   CHECK(pool_ == other.pool_);
-  pages_.assign(other.pages_.begin(), other.pages_.begin() + static_cast<std::ptrdiff_t>(n_pages));
+  share_front(std::span(other.pages_).first(n_pages));
+}
+
+void PageTable::share_front(std::span<const PageId> pages) {
+  CHECK(pages_.empty());
+  pages_.assign(pages.begin(), pages.end());
   for (const PageId page : pages_) pool_->add_reference(page);
 }
 
-PageTable::Writable PageTable::make_writable(int64_t position) {
+void PageTable::replace(size_t index, PageId page) {
+  CHECK(index < pages_.size());
+  pool_->add_reference(page);
+  pool_->release(pages_[index]);
+  pages_[index] = page;
+}
+
+bool PageTable::writable(int64_t position) const {
   CHECK(position >= 0 && position < capacity());
+  const PageId page = pages_[static_cast<size_t>(position / page_tokens_)];
+  return pool_->reference_count(page) == 1 && !pool_->kept(page);
+}
+
+PageTable::Writable PageTable::make_writable(int64_t position) {
+  if (writable(position)) return {};
   PageId& slot = pages_[static_cast<size_t>(position / page_tokens_)];
-  if (pool_->reference_count(slot) == 1) return {};
   const std::optional<PageId> fresh = pool_->take();
   if (!fresh) return {false, std::nullopt};
   const PageCopy copy{slot, *fresh};

@@ -1,8 +1,8 @@
 // The pages of one sequence in the order of its positions.
 //
-// Pages may be shared with other tables (a common prompt); a shared page is read-only, and
-// make_writable() replaces it before its first write. Invariant: the table holds one reference to
-// each of its pages, until release() or destruction.
+// Pages may be shared with other tables (a common prompt) or kept by the PrefixTree; such a page is
+// read-only, and make_writable() replaces it before its first write. Invariant: the table holds one
+// reference to each of its pages, until release() or destruction.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,12 @@ class PageTable {
   bool grow(int64_t n_positions);
   // Appends the first `n_pages` pages of `other`, shared. Precondition: this table is empty.
   void share_front(const PageTable& other, size_t n_pages);
+  // The same with pages by number, in use or kept. Precondition: this table is empty.
+  void share_front(std::span<const PageId> pages);
+  // Puts `page` (in use or kept, same contents) in place of the one at `index`.
+  void replace(size_t index, PageId page);
+  // Whether the page of `position` may be written: nobody else owns or keeps it.
+  bool writable(int64_t position) const;
   // Makes the page of `position` this table's own: the copy to make first, nothing when it already
   // was. `ok` is false when the pool has no page left.
   struct Writable {

@@ -27,6 +27,11 @@ class ModelEngine final : public Engine {
   Result<std::unique_ptr<Stream>> submit(Request request) override {
     return loop_->submit(std::move(request));
   }
+  Result<std::vector<std::unique_ptr<Stream>>> submit_group(
+      std::vector<Request> requests) override {
+    return loop_->submit_group(std::move(requests));
+  }
+  bool share_is_full(std::string_view share) const override { return loop_->share_is_full(share); }
   EngineStats stats() const override { return loop_->stats(); }
   const loader::Model& model() const override { return *model_; }
   int64_t context_tokens() const override { return plan_.context_tokens; }
@@ -50,6 +55,9 @@ Status check_options(const EngineOptions& options) {
   QUERN_RETURN_IF_ERROR(check_range("context_tokens", options.context_tokens, 0, int64_t{1} << 30));
   QUERN_RETURN_IF_ERROR(check_range("max_sequences", options.max_sequences, 1, 1024));
   QUERN_RETURN_IF_ERROR(check_range("max_queued", options.max_queued, 0, 1 << 20));
+  QUERN_RETURN_IF_ERROR(
+      check_range("max_queued_per_share", options.max_queued_per_share, 0, 1 << 20));
+  QUERN_RETURN_IF_ERROR(check_range("max_gap_ms", options.max_gap_ms, 0, 1 << 20));
   return check_range("max_step_tokens", options.max_step_tokens, 1, 1 << 16);
 }
 
@@ -85,6 +93,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   loop.budget.max_step_outputs = loop.budget.max_running + kSpareOutputs;
   loop.budget.n_pages = plan.n_pages;
   loop.budget.page_tokens = graph::kPageTokens;
+  loop.budget.max_idle_pages = static_cast<int32_t>(std::min<uint64_t>(
+      options.idle_prompt_bytes / demand.bytes_per_page, static_cast<uint64_t>(plan.n_pages)));
+  loop.budget.max_gap_ns = static_cast<double>(options.max_gap_ms) * 1e6;
+  loop.kv_page_bytes = demand.bytes_per_page;
+  loop.max_queued_per_share = options.max_queued_per_share;
   loop.limits.n_vocab = model->facts().n_vocab;
   loop.limits.context_tokens = plan.context_tokens;
   loop.max_queued = options.max_queued;

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "config/base/result.h"
 #include "engine/types/request.h"
@@ -17,11 +19,15 @@
 namespace quern::engine {
 
 struct EngineOptions {
-  int64_t context_tokens = 0;     // per sequence; 0: the model's trained context
-  int32_t max_sequences = 8;      // running at once
-  int32_t max_queued = 512;       // waiting; more is kBusy
-  int32_t max_step_tokens = 256;  // prompt chunk and batch bound of one step
-  uint64_t kv_bytes = 0;          // 0: room for max_sequences full contexts, bounded by memory
+  int64_t context_tokens = 0;        // per sequence; 0: the model's trained context
+  int32_t max_sequences = 8;         // running at once
+  int32_t max_queued = 512;          // waiting; more is kBusy
+  int32_t max_step_tokens = 256;     // prompt chunk and batch bound of one step
+  uint64_t kv_bytes = 0;             // 0: room for max_sequences full contexts, bounded by memory
+  int32_t max_queued_per_share = 0;  // waiting for one share; 0: max_queued
+  // Of kv_bytes, what computed prompts that nobody uses may hold; they make room when needed.
+  uint64_t idle_prompt_bytes = UINT64_MAX;
+  int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
 };
 
@@ -40,6 +46,12 @@ class Engine {
   // Errors: kBusy (queue full, draining), kContextOverflow (with both counts), kInvalidInput; kIo
   // once the model's file has failed under its mapping (load it again). Thread-safe.
   virtual Result<std::unique_ptr<Stream>> submit(Request request) = 0;
+  // Several answers to one prompt (equal prompt, share and prompt_logprobs), which is computed
+  // once; a stream for each, all or none. Thread-safe.
+  virtual Result<std::vector<std::unique_ptr<Stream>>> submit_group(
+      std::vector<Request> requests) = 0;
+  // Whether kBusy is the fault of this share's own waiting requests. Thread-safe.
+  virtual bool share_is_full(std::string_view share) const = 0;
   // As of the end of the last step. Thread-safe.
   virtual EngineStats stats() const = 0;
   virtual const loader::Model& model() const = 0;

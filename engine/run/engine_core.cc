@@ -12,6 +12,8 @@
 namespace quern::engine {
 namespace {
 
+constexpr double kAnswerBlend = 0.1;  // weight of the newest answer's length
+
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
 Error out_of_memory() {
@@ -26,10 +28,22 @@ EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab
 }
 
 void EngineCore::accept(Submission submission) {
+  std::vector<Submission> siblings = std::move(submission.siblings);
+  std::optional<SequenceId> leader = accept_one(std::move(submission), std::nullopt);
+  for (Submission& sibling : siblings) {
+    const auto id = accept_one(std::move(sibling), leader);
+    if (!leader) leader = id;
+  }
+}
+
+// The sequence's number if it is in the scheduler now.
+std::optional<SequenceId> EngineCore::accept_one(Submission submission,
+                                                 std::optional<SequenceId> leader) {
   const SequenceId id = ++last_id_;
   const std::shared_ptr<EventQueue> events = submission.events;
   try {
-    enqueue(id, std::move(submission));
+    enqueue(id, std::move(submission), leader);
+    if (scheduler_.contains(id)) return id;
   } catch (const std::bad_alloc&) {
     const auto it = live_.find(id);
     if (it != live_.end()) {
@@ -39,13 +53,21 @@ void EngineCore::accept(Submission submission) {
       events->fail_out_of_memory();
     }
   }
+  return std::nullopt;
 }
 
-void EngineCore::enqueue(SequenceId id, Submission submission) {
+// As many as there are API keys, which the configuration bounds.
+ShareId EngineCore::share_of(const std::string& name) {
+  const auto next = static_cast<ShareId>(shares_.size());
+  return shares_.try_emplace(name, next).first->second;
+}
+
+void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader) {
   const Sequence& sequence = *submission.sequence;
-  const auto it =
-      live_.emplace(id, Live{std::move(submission.sequence), std::move(submission.events), Event{}})
-          .first;
+  const auto it = live_
+                      .emplace(id, Live{std::move(submission.sequence),
+                                        std::move(submission.events), Event{}, 0})
+                      .first;
   const bool prompt_only = !sequence.wants_tokens();
   if (prompt_only && !sequence.request().prompt_logprobs) {
     finish(it, FinishReason::kLength);
@@ -53,10 +75,13 @@ void EngineCore::enqueue(SequenceId id, Submission submission) {
   }
   NewSequence entry;
   entry.id = id;
-  entry.n_tokens = sequence.n_prompt();
+  entry.tokens = sequence.tokens();
   // The last token is only reported, never computed.
   entry.max_positions = std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
   entry.first_output = sequence.request().prompt_logprobs ? 0 : sequence.n_prompt() - 1;
+  entry.share = share_of(sequence.request().share);
+  entry.priority = sequence.request().priority;
+  entry.leader = leader;
   const Status added = scheduler_.add(entry);
   if (!added.ok()) fail(it, added.error());
 }
@@ -65,11 +90,13 @@ void EngineCore::step() {
   plan_ = StepPlan();
   bool planned = false;
   try {
-    sweep_cancelled();
+    sweep();
     if (idle()) return;
-    plan_ = scheduler_.plan();
+    const TimePoint begin = now();
+    plan_ = scheduler_.plan(meter_.costs());
     planned = true;
     run_step();
+    meter_.note(plan_, std::chrono::duration<double, std::nano>(now() - begin).count());
   } catch (const std::bad_alloc&) {
     if (planned) {
       fail_step(out_of_memory());
@@ -80,12 +107,47 @@ void EngineCore::step() {
   }
 }
 
-void EngineCore::sweep_cancelled() {
+void EngineCore::sweep() {
+  const TimePoint time = now();
   for (auto it = live_.begin(); it != live_.end();) {
     const auto next = std::next(it);
-    if (it->second.events->cancelled()) finish(it, FinishReason::kCancelled);
+    const auto& deadline = it->second.sequence->request().deadline;
+    if (it->second.events->cancelled()) {
+      finish(it, FinishReason::kCancelled);
+    } else if (deadline && time >= *deadline) {
+      fail(it, Error(ErrorKind::kBusy,
+                     "the request did not finish within its time; ask for fewer tokens, allow more "
+                     "time or retry when less is running"));
+    }
     it = next;
   }
+}
+
+// Work that is ahead, at the measured rates. Answers count as long as answers were so far.
+double EngineCore::predicted_wait_ns() const {
+  if (scheduler_.n_waiting() == 0) return 0;
+  const StepCosts& costs = meter_.costs();
+  const int32_t batch = scheduler_.budget().max_running;
+  const double token_ns = costs.decode_step_ns(batch) / batch;
+  double total = 0;
+  for (const auto& [id, live] : live_) {
+    const Sequence& sequence = *live.sequence;
+    const auto n_tokens = static_cast<int64_t>(sequence.tokens().size());
+    const int64_t computed = scheduler_.n_computed(id);
+    if (computed < sequence.n_prompt()) {
+      total += costs.prompt_ns(sequence.n_prompt() - computed, computed);
+    }
+    const auto expected = static_cast<int64_t>(mean_answer_);
+    const int64_t last = std::min(sequence.max_tokens_in_all(), sequence.n_prompt() + expected);
+    total += static_cast<double>(std::max<int64_t>(last - n_tokens, 1)) * token_ns;
+  }
+  return total;
+}
+
+std::map<std::string, int32_t, std::less<>> EngineCore::waiting_by_share() const {
+  std::map<std::string, int32_t, std::less<>> out;
+  for (const auto& [name, share] : shares_) out[name] = scheduler_.n_waiting(share);
+  return out;
 }
 
 void EngineCore::run_step() {
@@ -121,6 +183,7 @@ Status EngineCore::run_model() {
     sequence.note_step(begin);
     sources_.push_back({sequence.tokens(), scheduler_.pages(planned.id)});
   }
+  for (const PageCopy& copy : plan_.copies) runner_->copy_page(copy.from, copy.to);
   const ops::StepInputs inputs = builder_.build(plan_, sources_);
   const size_t n_logits = inputs.outputs.size() * static_cast<size_t>(n_vocab_);
   return runner_->run(inputs, std::span(logits_).first(n_logits));
@@ -140,10 +203,12 @@ void EngineCore::consume_rows(const PlannedSequence& planned, std::span<float> r
     if (position + 1 < live.sequence->n_prompt()) {
       const Status taken = take_prompt_logprob(live, row, position);
       if (taken.ok()) continue;
+      scheduler_.distrust(it->first);
       fail(it, taken.error());
       return;
     }
     CHECK(i + 1 == planned.n_outputs);
+    if (position + 1 == live.sequence->n_prompt()) finish_prompt(it, row);
     draw(it, row);  // may end the sequence
   }
 }
@@ -157,15 +222,35 @@ Status EngineCore::take_prompt_logprob(Live& live, std::span<const float> row, i
   return ok_status();
 }
 
+// The prompt's last logits are there: those who wait for this prompt draw from them too.
+void EngineCore::finish_prompt(LiveMap::iterator it, std::span<const float> row) {
+  Live& live = it->second;
+  live.n_cached = scheduler_.n_cached(it->first);
+  const int64_t n_prompt = live.sequence->n_prompt();
+  counters_.prompt_tokens += static_cast<uint64_t>(n_prompt - live.n_cached);
+  counters_.cached_tokens += static_cast<uint64_t>(live.n_cached);
+  const auto waiting = scheduler_.followers(it->first);
+  const std::vector<SequenceId> followers(waiting.begin(), waiting.end());
+  for (const SequenceId id : followers) {
+    const auto follower = live_.find(id);
+    CHECK(follower != live_.end());
+    follower->second.prompt_piece = live.prompt_piece;
+    follower->second.n_cached = n_prompt;
+    follower->second.sequence->note_step(now());
+    counters_.cached_tokens += static_cast<uint64_t>(n_prompt);
+    scheduler_.fork(id);
+    row_copy_.assign(row.begin(), row.end());
+    draw(follower, row_copy_);
+  }
+}
+
 void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
   Live& live = it->second;
   Sequence& sequence = *live.sequence;
   const bool first = sequence.tokens().size() == static_cast<size_t>(sequence.n_prompt());
-  if (first) {
-    counters_.prompt_tokens += static_cast<uint64_t>(sequence.n_prompt());
-    if (sequence.request().prompt_logprobs && !deliver(it, std::exchange(live.prompt_piece, {}))) {
-      return;
-    }
+  if (first && sequence.request().prompt_logprobs &&
+      !deliver(it, std::exchange(live.prompt_piece, {}))) {
+    return;
   }
   if (!sequence.wants_tokens()) {
     finish(it, FinishReason::kLength);
@@ -175,6 +260,7 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
                           sequence.request().top_logprobs};
   Result<Sample> sample = sampler_.sample(input, sequence.request().sampling);
   if (!sample.ok()) {
+    if (sample.error().kind() == ErrorKind::kInternal) scheduler_.distrust(it->first);
     fail(it, sample.error());
     return;
   }
@@ -186,7 +272,7 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
   if (reason) {
     finish(it, *reason);
   } else {
-    scheduler_.append_token(it->first);
+    scheduler_.append_token(it->first, sequence.tokens().back());
   }
 }
 
@@ -203,7 +289,13 @@ void EngineCore::finish(LiveMap::iterator it, FinishReason reason) {
   const Live live = std::move(it->second);
   live_.erase(it);
   try {
-    live.events->push(live.sequence->finished(reason, now()));
+    Event event = live.sequence->finished(reason, now());
+    if (reason != FinishReason::kCancelled) {
+      const auto length = static_cast<double>(event.usage.completion_tokens);
+      mean_answer_ += kAnswerBlend * (length - mean_answer_);
+    }
+    event.usage.cached_tokens = live.n_cached;
+    live.events->push(std::move(event));
   } catch (const std::bad_alloc&) {
     live.events->fail_out_of_memory();
   }

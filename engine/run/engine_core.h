@@ -15,6 +15,7 @@
 #include "config/base/result.h"
 #include "engine/run/batch_builder.h"
 #include "engine/run/event_queue.h"
+#include "engine/run/step_cost_meter.h"
 #include "engine/run/step_runner.h"
 #include "engine/sample/sampler.h"
 #include "engine/scheduler/scheduler.h"
@@ -26,6 +27,8 @@ namespace quern::engine {
 struct Submission {
   std::unique_ptr<Sequence> sequence;
   std::shared_ptr<EventQueue> events;
+  // More answers to the same prompt, which is computed once for all of them.
+  std::vector<Submission> siblings = {};
 };
 
 struct CoreCounters {
@@ -33,6 +36,7 @@ struct CoreCounters {
   uint64_t failed = 0;
   uint64_t cancelled = 0;
   uint64_t prompt_tokens = 0;      // computed, recomputation not counted
+  uint64_t cached_tokens = 0;      // of prompts, taken from the prefix tree or a sibling
   uint64_t completion_tokens = 0;  // drawn
   uint64_t steps = 0;
   uint64_t preemptions = 0;
@@ -43,15 +47,19 @@ class EngineCore {
   // `runner` must outlive the core.
   EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab);
 
-  // Takes a request in; memory running out ends it with an event, as everywhere.
+  // Takes a request and its siblings in; memory running out ends them with an event, as everywhere.
   void accept(Submission submission);
-  // Ends what was cancelled, then plans and runs one step. Does nothing when idle.
+  // Ends what was cancelled or is too late, then plans and runs one step. Does nothing when idle.
   void step();
   // Ends everything with this error.
   void fail_all(const Error& error);
 
   bool idle() const { return live_.empty(); }
   const Scheduler& scheduler() const { return scheduler_; }
+  const StepCosts& costs() const { return meter_.costs(); }
+  // How long a request that comes now would wait for its first step, as measured so far.
+  double predicted_wait_ns() const;
+  std::map<std::string, int32_t, std::less<>> waiting_by_share() const;
   const CoreCounters& counters() const { return counters_; }
   // Set once the model is gone; every later request is to be refused with it.
   const std::optional<Error>& broken() const { return broken_; }
@@ -61,15 +69,19 @@ class EngineCore {
     std::unique_ptr<Sequence> sequence;
     std::shared_ptr<EventQueue> events;
     Event prompt_piece;  // collects prompt log-probabilities
+    int64_t n_cached = 0;
   };
   using LiveMap = std::map<SequenceId, Live>;
 
-  void enqueue(SequenceId id, Submission submission);
-  void sweep_cancelled();
+  std::optional<SequenceId> accept_one(Submission submission, std::optional<SequenceId> leader);
+  void enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader);
+  ShareId share_of(const std::string& name);
+  void sweep();
   void run_step();
   Status run_model();
   void consume_rows(const PlannedSequence& planned, std::span<float> rows);
   Status take_prompt_logprob(Live& live, std::span<const float> row, int64_t position);
+  void finish_prompt(LiveMap::iterator it, std::span<const float> row);
   void draw(LiveMap::iterator it, std::span<float> row);
   // Gives the piece to the reader; false when the sequence ended because the reader is too slow.
   bool deliver(LiveMap::iterator it, Event piece);
@@ -83,7 +95,11 @@ class EngineCore {
   Sampler sampler_;
   BatchBuilder builder_;
   std::vector<BatchSource> sources_;
-  std::vector<float> logits_;  // [max_step_outputs, n_vocab]
+  std::vector<float> logits_;    // [max_step_outputs, n_vocab]
+  std::vector<float> row_copy_;  // [n_vocab], for siblings
+  StepCostMeter meter_;
+  double mean_answer_ = 64;  // tokens; moves with each answer
+  std::map<std::string, ShareId, std::less<>> shares_;
   LiveMap live_;
   StepPlan plan_;  // of the step that is running
   CoreCounters counters_;

@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "config/base/check.h"
+
 namespace quern::engine {
 namespace {
 
@@ -40,6 +42,7 @@ EngineLoop::EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Toke
       runner_(std::move(runner)),
       core_(*runner_, options.budget, options.limits.n_vocab) {
   stats_.kv_pages_total = options.budget.n_pages;
+  stats_.kv_page_bytes = options.kv_page_bytes;
 }
 
 Result<std::unique_ptr<EngineLoop>> EngineLoop::start(std::unique_ptr<StepRunner> runner,
@@ -73,27 +76,89 @@ EngineLoop::~EngineLoop() {
 }
 
 Result<std::unique_ptr<Stream>> EngineLoop::submit(Request request) {
-  QUERN_RETURN_IF_ERROR(validate_request(request, options_.limits));
-  auto events = std::make_shared<EventQueue>(options_.max_pending_bytes);
-  auto stream = std::make_unique<QueueStream>(events);
-  // Built here, so that a request with long stop strings costs its own thread.
-  auto sequence = std::make_unique<Sequence>(std::move(request), *tokenizer_,
-                                             options_.limits.context_tokens, Clock::now());
+  std::vector<Request> one;
+  one.push_back(std::move(request));
+  QUERN_ASSIGN_OR_RETURN(auto streams, submit_group(std::move(one)));
+  return std::move(streams.front());
+}
+
+Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
+    std::vector<Request> requests) {
+  CHECK(!requests.empty());
+  for (const Request& request : requests) {
+    QUERN_RETURN_IF_ERROR(validate_request(request, options_.limits));
+    CHECK(request.prompt == requests.front().prompt && request.share == requests.front().share &&
+          request.prompt_logprobs == requests.front().prompt_logprobs);
+  }
+  const auto n_sequences = static_cast<int64_t>(requests.size());
+  Request admission;  // what is looked at once the sequences have taken the rest
+  admission.share = requests.front().share;
+  admission.deadline = requests.front().deadline;
+  std::vector<std::unique_ptr<Stream>> streams;
+  Submission group;
+  for (Request& request : requests) {
+    auto events = std::make_shared<EventQueue>(options_.max_pending_bytes);
+    streams.push_back(std::make_unique<QueueStream>(events));
+    // Built here, so that a request with long stop strings costs its own thread.
+    auto sequence = std::make_unique<Sequence>(std::move(request), *tokenizer_,
+                                               options_.limits.context_tokens, Clock::now());
+    Submission one{std::move(sequence), std::move(events), {}};
+    if (streams.size() == 1) {
+      group = std::move(one);
+    } else {
+      group.siblings.push_back(std::move(one));
+    }
+  }
   {
     const std::lock_guard lock(mutex_);
-    if (refusal_) return *refusal_;
-    const auto unstarted = static_cast<int64_t>(inbox_.size()) + stats_.queued;
-    const int64_t slots = options_.budget.max_running - stats_.running;
-    if (unstarted >= options_.max_queued + slots) {
-      return Error(ErrorKind::kBusy, std::to_string(unstarted) +
-                                         " requests are waiting already, which is the limit; "
-                                         "retry later");
-    }
-    inbox_.push_back({std::move(sequence), std::move(events)});
-    ++stats_.requests_accepted;
+    QUERN_RETURN_IF_ERROR(check_room(admission, n_sequences));
+    inbox_.push_back(std::move(group));
+    n_inbox_ += n_sequences;
+    waiting_by_share_[admission.share] += static_cast<int32_t>(n_sequences);
+    stats_.requests_accepted += static_cast<uint64_t>(n_sequences);
   }
   wake_.notify_one();
-  return std::unique_ptr<Stream>(std::move(stream));
+  return streams;
+}
+
+// Precondition: mutex_ is held.
+Status EngineLoop::check_room(const Request& request, int64_t n_sequences) const {
+  if (refusal_) return *refusal_;
+  const int64_t unstarted = n_inbox_ + stats_.queued;
+  const int64_t slots = options_.budget.max_running - stats_.running;
+  // A group that is larger than the whole queue still runs when nothing waits.
+  if (unstarted > 0 && unstarted + n_sequences > options_.max_queued + slots) {
+    return Error(ErrorKind::kBusy, std::to_string(unstarted) +
+                                       " requests are waiting already, which is the limit; "
+                                       "retry later");
+  }
+  if (unstarted == 0 && options_.max_queued + slots < 1) {
+    return Error(ErrorKind::kBusy, "all places are taken and none may wait; retry later");
+  }
+  if (share_is_full_locked(request.share)) {
+    return Error(ErrorKind::kBusy, "this API key has " +
+                                       std::to_string(options_.max_queued_per_share) +
+                                       " requests waiting already, which is its limit; retry when "
+                                       "some are answered");
+  }
+  const auto wait = std::chrono::duration<double, std::milli>(stats_.predicted_wait_ms);
+  if (request.deadline && Clock::now() + wait > *request.deadline) {
+    return Error(ErrorKind::kBusy, "the request would wait longer than its time allows, about " +
+                                       std::to_string(static_cast<int64_t>(wait.count() / 1000)) +
+                                       " s; retry later");
+  }
+  return ok_status();
+}
+
+bool EngineLoop::share_is_full_locked(std::string_view share) const {
+  if (options_.max_queued_per_share <= 0) return false;
+  const auto found = waiting_by_share_.find(share);
+  return found != waiting_by_share_.end() && found->second >= options_.max_queued_per_share;
+}
+
+bool EngineLoop::share_is_full(std::string_view share) const {
+  const std::lock_guard lock(mutex_);
+  return share_is_full_locked(share);
 }
 
 EngineStats EngineLoop::stats() const {
@@ -122,6 +187,7 @@ bool EngineLoop::turn() {
     wake_.wait(lock, [this] { return stop_ || !inbox_.empty() || !core_idle_; });
     if (stop_ && inbox_.empty() && core_idle_) return false;
     arrived.swap(inbox_);
+    n_inbox_ = 0;
     core_idle_ = false;  // what arrived counts as the core's from here on
     expired = deadline_ && Clock::now() >= *deadline_;
   }
@@ -136,11 +202,22 @@ bool EngineLoop::turn() {
 void EngineLoop::publish_stats() {
   const CoreCounters& counters = core_.counters();
   const Scheduler& scheduler = core_.scheduler();
+  const double wait_ms = core_.predicted_wait_ns() / 1e6;
+  auto waiting = core_.waiting_by_share();
   {
     const std::lock_guard lock(mutex_);
     stats_.running = scheduler.n_running();
     stats_.queued = scheduler.n_waiting();
     stats_.kv_pages_used = scheduler.n_pages_used();
+    stats_.kv_pages_idle = scheduler.n_pages_idle();
+    stats_.kv_pages_evicted = scheduler.n_pages_evicted();
+    stats_.cached_tokens = counters.cached_tokens;
+    stats_.predicted_wait_ms = wait_ms;
+    waiting_by_share_ = std::move(waiting);
+    for (const Submission& arrived : inbox_) {  // during this step
+      waiting_by_share_[arrived.sequence->request().share] +=
+          1 + static_cast<int32_t>(arrived.siblings.size());
+    }
     stats_.requests_finished = counters.finished;
     stats_.requests_failed = counters.failed;
     stats_.requests_cancelled = counters.cancelled;

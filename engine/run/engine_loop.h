@@ -1,16 +1,19 @@
 // The engine's thread and its inbox. Knows requests and a StepRunner, but no model file: the public
 // Engine adds that.
 //
-// Locking: mutex_ guards inbox_, stats_ and the shutdown flags; core_ belongs to the thread. The
-// thread sleeps on a condition variable while there is nothing to do.
+// Locking: mutex_ guards inbox_, stats_, waiting_by_share_ and the shutdown flags; core_ belongs to
+// the thread. The thread sleeps on a condition variable while there is nothing to do.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -26,6 +29,8 @@ struct LoopOptions {
   Budget budget;
   AdmissionLimits limits;
   int32_t max_queued = 512;
+  int32_t max_queued_per_share = 0;  // 0: max_queued
+  uint64_t kv_page_bytes = 0;        // for stats
   // Text that may wait for one slow reader.
   size_t max_pending_bytes = size_t{4} << 20;
 };
@@ -43,12 +48,16 @@ class EngineLoop {
 
   // As in Engine. Thread-safe.
   Result<std::unique_ptr<Stream>> submit(Request request);
+  Result<std::vector<std::unique_ptr<Stream>>> submit_group(std::vector<Request> requests);
+  bool share_is_full(std::string_view share) const;
   EngineStats stats() const;
   void drain(std::chrono::steady_clock::time_point deadline);
 
  private:
   EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
              const LoopOptions& options);
+  Status check_room(const Request& request, int64_t n_sequences) const;
+  bool share_is_full_locked(std::string_view share) const;
   void run();
   // One turn of the thread; false when it is to end.
   bool turn();
@@ -63,7 +72,9 @@ class EngineLoop {
   std::condition_variable wake_;   // the thread waits here for work
   std::condition_variable empty_;  // drain() waits here for the last request to end
   std::vector<Submission> inbox_;
+  int64_t n_inbox_ = 0;  // sequences in inbox_
   EngineStats stats_;
+  std::map<std::string, int32_t, std::less<>> waiting_by_share_;  // as of the last step
   std::optional<Error> refusal_;  // why nothing is accepted any more
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   bool core_idle_ = true;

@@ -28,6 +28,7 @@ class ModelRunner final : public StepRunner {
                                                      const RunnerShape& shape);
 
   Status run(const ops::StepInputs& inputs, std::span<float> logits) override;
+  void copy_page(PageId from, PageId to) override { cache_->copy_page(from, to); }
   Status check_model() const override;
 
  private:

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "config/base/result.h"
+#include "engine/kv/page_pool.h"
 #include "kernels/ops/ops.h"
 
 namespace quern::engine {
@@ -16,6 +17,8 @@ class StepRunner {
   // As graph::ForwardPass::run. logits: [inputs.outputs.size(), n_vocab]. An error fails the
   // sequences of this step only.
   virtual Status run(const ops::StepInputs& inputs, std::span<float> logits) = 0;
+  // Makes one page of keys and values equal to another, between steps.
+  virtual void copy_page(PageId from, PageId to) = 0;
   // An error once nothing that run() returned can be trusted any more: the model is gone. Sticky.
   virtual Status check_model() const = 0;
 };

@@ -1,5 +1,5 @@
-// Admission, chunking and preemption. All loops are over running sequences or admitted ones, so a
-// plan costs O(max_running log n) plus the pages it takes.
+// The order of work: decodes, prompts, admissions. All loops are over running sequences or admitted
+// ones, so a plan costs O(max_running^2) comparisons of one page at worst, plus the pages it takes.
 #include "engine/scheduler/scheduler.h"
 
 #include <algorithm>
@@ -8,12 +8,26 @@
 #include "config/base/check.h"
 
 namespace quern::engine {
+namespace {
 
-Scheduler::Scheduler(const Budget& budget) : budget_(budget), pool_(budget.n_pages) {
+// What a token counts between shares. Generating keeps a place and its pages for a whole step.
+constexpr double kPromptCharge = 1;
+constexpr double kDecodeCharge = 2;
+
+// What prompts get of a step beside streams at least, so that they end.
+constexpr int64_t kLeastChunk = 8;
+// What they get as long as costs are not known.
+constexpr int64_t kUnknownChunk = 32;
+
+}  // namespace
+
+Scheduler::Scheduler(const Budget& budget)
+    : budget_(budget), pool_(budget.n_pages), tree_(pool_, budget.page_tokens) {
   CHECK(budget.max_running >= 1);
   CHECK(budget.max_step_tokens >= budget.max_running);
   CHECK(budget.max_step_outputs >= budget.max_running);
-  CHECK(budget.page_tokens >= 1);
+  CHECK(budget.page_tokens >= 1 && budget.max_idle_pages >= 0);
+  running_.reserve(static_cast<size_t>(budget.max_running));
 }
 
 Scheduler::Entry& Scheduler::entry(SequenceId id) {
@@ -29,7 +43,8 @@ const Scheduler::Entry& Scheduler::entry(SequenceId id) const {
 }
 
 Status Scheduler::add(const NewSequence& sequence) {
-  CHECK(sequence.n_tokens >= 1 && sequence.max_positions >= sequence.n_tokens);
+  const auto n_prompt = static_cast<int64_t>(sequence.tokens.size());
+  CHECK(n_prompt >= 1 && sequence.max_positions >= n_prompt);
   CHECK(entries_.empty() || entries_.rbegin()->first < sequence.id);
   const int64_t wanted = pages_for(sequence.max_positions, budget_.page_tokens);
   if (wanted > pool_.n_pages()) {
@@ -39,36 +54,83 @@ Status Scheduler::add(const NewSequence& sequence) {
                      " tokens, the KV cache holds " + std::to_string(held) +
                      "; shorten the request or give the cache more memory");
   }
-  entries_.emplace(sequence.id,
-                   Entry{sequence.n_tokens, 0, sequence.max_positions, sequence.first_output, false,
-                         PageTable(pool_, budget_.page_tokens)});
-  waiting_.push_back(sequence.id);
+  Entry fresh{.tokens = {sequence.tokens.begin(), sequence.tokens.end()},
+              .n_prompt = n_prompt,
+              .max_positions = sequence.max_positions,
+              .first_output = sequence.first_output,
+              .ticket = WaitQueue::make_ticket(sequence.id, sequence.share, sequence.priority),
+              .followers = {},
+              .pages = PageTable(pool_, budget_.page_tokens)};
+  if (sequence.leader) {
+    fresh.state = State::kHeld;
+    fresh.leader = *sequence.leader;
+    CHECK(entry(fresh.leader).n_prompt == n_prompt && entry(fresh.leader).state != State::kHeld);
+    entry(fresh.leader).followers.reserve(entry(fresh.leader).followers.size() + 1);
+  }
+  const auto placed = entries_.emplace(sequence.id, std::move(fresh)).first;
+  try {
+    queue_.enter(sequence.share);
+  } catch (...) {
+    entries_.erase(placed);
+    throw;
+  }
+  if (sequence.leader) {
+    entry(*sequence.leader).followers.push_back(sequence.id);
+  } else {
+    queue_.push(placed->second.ticket);
+  }
   return ok_status();
 }
 
 void Scheduler::remove(SequenceId id) {
-  const Entry& found = entry(id);
-  if (found.running) {
-    std::erase(running_, id);
-  } else {
-    std::erase(waiting_, id);
+  Entry& gone = entry(id);
+  if (gone.state == State::kRunning) stop_running(id, gone);
+  if (gone.state == State::kWaiting) queue_.erase(gone.ticket);
+  if (gone.state == State::kHeld) std::erase(entry(gone.leader).followers, id);
+  if (!gone.followers.empty()) {
+    std::vector<SequenceId> left = std::move(gone.followers);
+    const SequenceId next = left.front();
+    left.erase(left.begin());
+    for (const SequenceId other : left) entry(other).leader = next;
+    Entry& heir = entry(next);
+    heir.followers = std::move(left);
+    heir.state = State::kWaiting;
+    queue_.push(heir.ticket);
   }
+  queue_.leave(gone.ticket.share);
   entries_.erase(id);
 }
 
 void Scheduler::clear() {
   running_.clear();
-  waiting_.clear();
+  queue_.clear();
   entries_.clear();
 }
 
-StepPlan Scheduler::plan() {
+void Scheduler::start_running(SequenceId id, Entry& found) {
+  found.state = State::kRunning;
+  running_.insert(std::lower_bound(running_.begin(), running_.end(), id), id);
+}
+
+// The caller says what state follows.
+void Scheduler::stop_running(SequenceId id, Entry& found) {
+  give_up_pages(found);
+  std::erase(running_, id);
+}
+
+StepPlan Scheduler::plan(const StepCosts& costs) {
   StepPlan plan;
   plan_decodes(plan);
-  plan_prompts(plan);
-  while (plan.n_tokens < budget_.max_step_tokens && admit_next()) {
-    plan_tokens(running_.back(), budget_.max_step_tokens - plan.n_tokens, plan);
+  plan.n_decodes = static_cast<int32_t>(plan.sequences.size());
+  PromptRoom room{&costs, plan.n_decodes > 0, 0, 0};
+  if (room.bounded) room.ns = costs.prompt_budget_ns(plan.n_decodes, budget_.max_gap_ns);
+  plan_prompts(room, plan);
+  while (chunk_limit(room, 0, plan) > 0) {
+    const auto admitted = admit_next(plan);
+    if (!admitted) break;
+    if (!computed_by_other(entry(*admitted), plan)) plan_chunk(*admitted, room, plan);
   }
+  drop_surplus();
   return plan;
 }
 
@@ -76,71 +138,47 @@ StepPlan Scheduler::plan() {
 void Scheduler::plan_decodes(StepPlan& plan) {
   for (size_t i = 0; i < running_.size(); ++i) {
     const SequenceId id = running_[i];
-    const Entry& found = entry(id);
-    if (found.n_tokens - found.n_computed != 1) continue;
+    if (entry(id).n_missing() != 1) continue;
     if (make_room(id, plan)) plan_tokens(id, 1, plan);
   }
 }
 
 // Running sequences whose prompt (or recomputation) is unfinished. Their pages were taken at
-// admission.
-void Scheduler::plan_prompts(StepPlan& plan) {
+// admission. The least served share goes first; within it, the oldest.
+void Scheduler::plan_prompts(PromptRoom& room, StepPlan& plan) {
+  std::vector<SequenceId> order;
   for (const SequenceId id : running_) {
-    const Entry& found = entry(id);
-    if (found.n_tokens - found.n_computed <= 1) continue;
-    plan_tokens(id, budget_.max_step_tokens - plan.n_tokens, plan);
+    if (entry(id).n_missing() > 1) order.push_back(id);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](SequenceId a, SequenceId b) {
+    return queue_.served(entry(a).ticket.share) < queue_.served(entry(b).ticket.share);
+  });
+  for (const SequenceId id : order) {
+    Entry& found = entry(id);
+    skip_known_pages(found);
+    if (!computed_by_other(found, plan)) plan_chunk(id, room, plan);
   }
 }
 
-// Each running sequence may take a page at any step. Keeping one spare for each avoids that an
-// admission is undone by a preemption one step later.
-int64_t Scheduler::pages_kept_for_growth() const {
-  int64_t kept = 0;
-  for (const SequenceId id : running_) {
-    const Entry& found = entry(id);
-    kept += found.pages.capacity() < found.max_positions ? 1 : 0;
-  }
-  return kept;
+// Tokens that a prompt may have computed in this step from `first_position` on.
+int64_t Scheduler::chunk_limit(const PromptRoom& room, int64_t first_position,
+                               const StepPlan& plan) const {
+  const int64_t tokens = budget_.max_step_tokens - plan.n_tokens;
+  if (!room.bounded) return tokens;
+  const StepCosts& costs = *room.costs;
+  int64_t timely = kUnknownChunk - room.n_tokens;
+  if (costs.prompt_token_ns > 0) timely = costs.prompt_tokens_within(room.ns, first_position);
+  if (room.n_tokens == 0) timely = std::max(timely, kLeastChunk);
+  return std::min(tokens, timely);
 }
 
-bool Scheduler::admit_next() {
-  if (waiting_.empty() || n_running() >= budget_.max_running) return false;
-  const SequenceId id = waiting_.front();
-  Entry& next = entry(id);
-  const int64_t wanted = pages_for(next.n_tokens, budget_.page_tokens);
-  if (wanted + pages_kept_for_growth() > pool_.n_free()) return false;
-  CHECK(next.pages.grow(next.n_tokens));
-  next.running = true;
-  running_.push_back(id);
-  waiting_.pop_front();
-  return true;
-}
-
-// Pages for all tokens of `id`; false when it had to give up its own.
-bool Scheduler::make_room(SequenceId id, StepPlan& plan) {
-  Entry& wanting = entry(id);
-  while (!wanting.pages.grow(wanting.n_tokens)) {
-    const bool itself = running_.back() == id;
-    preempt_newest(plan);
-    if (itself) return false;
-  }
-  return true;
-}
-
-// The newest is never in the plan yet when an older one makes room: decodes are planned oldest
-// first and prompts after all decodes.
-void Scheduler::preempt_newest(StepPlan& plan) {
-  // Alone it would fit: add() refuses what outgrows the pool.
-  CHECK(running_.size() > 1);
-  const SequenceId id = running_.back();
-  CHECK(plan.sequences.empty() || plan.sequences.back().id < id);
-  Entry& victim = entry(id);
-  victim.pages.release();
-  victim.n_computed = 0;
-  victim.running = false;
-  running_.pop_back();
-  waiting_.push_front(id);
-  plan.preempted.push_back(id);
+void Scheduler::plan_chunk(SequenceId id, PromptRoom& room, StepPlan& plan) {
+  const int64_t first = entry(id).n_computed;
+  const int32_t before = plan.n_tokens;
+  plan_tokens(id, chunk_limit(room, first, plan), plan);
+  const int64_t added = plan.n_tokens - before;
+  room.n_tokens += added;
+  if (room.bounded) room.ns -= room.costs->prompt_ns(added, first);
 }
 
 // Adds up to `limit` uncomputed tokens of `id`, bounded by the rows of logits that are left when
@@ -152,7 +190,7 @@ void Scheduler::plan_tokens(SequenceId id, int64_t limit, StepPlan& plan) {
   const auto planned = static_cast<int64_t>(plan.sequences.size());
   const int64_t rows =
       budget_.max_step_outputs - plan.n_outputs - (budget_.max_running - planned - 1);
-  int64_t end = std::min(found.n_tokens, first + limit);
+  int64_t end = std::min(found.n_tokens(), first + limit);
   end = std::min(end, first_output + rows);
   if (end <= first) return;
   PlannedSequence out;
@@ -166,48 +204,44 @@ void Scheduler::plan_tokens(SequenceId id, int64_t limit, StepPlan& plan) {
 }
 
 void Scheduler::commit(const StepPlan& plan) {
+  int32_t index = 0;
   for (const PlannedSequence& done : plan.sequences) {
     Entry& found = entry(done.id);
-    CHECK(found.running && found.n_computed == done.first_position);
+    CHECK(found.state == State::kRunning && found.n_computed == done.first_position);
     found.n_computed += done.n_tokens;
     if (done.n_outputs > 0) found.first_output = found.n_computed;
+    const bool decode = index++ < plan.n_decodes;
+    queue_.charge(found.ticket.share, done.n_tokens * (decode ? kDecodeCharge : kPromptCharge));
+    file_pages(done.id, found);
   }
 }
 
-void Scheduler::append_token(SequenceId id) {
+void Scheduler::append_token(SequenceId id, TokenId token) {
   Entry& found = entry(id);
-  CHECK(found.n_computed == found.n_tokens);
-  CHECK(found.n_tokens < found.max_positions);
-  ++found.n_tokens;
+  CHECK(found.n_missing() == 0 || found.state == State::kWaiting);
+  CHECK(found.n_tokens() < found.max_positions);
+  found.tokens.push_back(token);
 }
 
-std::span<const PageId> Scheduler::pages(SequenceId id) const { return entry(id).pages.pages(); }
-
-int64_t Scheduler::n_computed(SequenceId id) const { return entry(id).n_computed; }
-
-std::optional<std::string> Scheduler::check_integrity() const {
-  std::vector<PageId> held;
-  for (const auto& [id, found] : entries_) {
-    const std::string name = "sequence " + std::to_string(id);
-    const auto pages = found.pages.pages();
-    held.insert(held.end(), pages.begin(), pages.end());
-    if (!found.running && (!pages.empty() || found.n_computed != 0)) {
-      return name + " waits and holds pages";
-    }
-    if (found.n_computed > found.n_tokens || found.n_tokens > found.max_positions) {
-      return name + " counts more tokens than it has";
-    }
-    if (found.n_computed > found.pages.capacity()) return name + " lacks pages";
+void Scheduler::fork(SequenceId follower) {
+  Entry& found = entry(follower);
+  CHECK(found.state == State::kHeld);
+  Entry& leader = entry(found.leader);
+  CHECK(leader.state == State::kRunning && leader.n_computed == leader.n_prompt &&
+        leader.n_missing() == 0);
+  if (n_running() < budget_.max_running) {
+    found.pages.share_front(leader.pages, leader.pages.pages().size());
+    found.n_computed = leader.n_computed;
+    found.n_filed = leader.n_filed;
+    start_running(follower, found);
+  } else {
+    // Finds most of it in the tree once there is a place.
+    found.state = State::kWaiting;
+    queue_.push(found.ticket);
   }
-  if (running_.size() + waiting_.size() != entries_.size()) return "a sequence is in no queue";
-  if (n_running() > budget_.max_running) return "too many sequences run";
-  std::vector<SequenceId> order(running_);
-  order.insert(order.end(), waiting_.begin(), waiting_.end());
-  if (!std::is_sorted(order.begin(), order.end())) return "queues are out of order";
-  for (const SequenceId id : running_) {
-    if (!entry(id).running) return "a running sequence is marked waiting";
-  }
-  return pool_.check_integrity(held);
+  found.first_output = found.n_prompt;
+  found.n_cached = found.n_prompt;
+  std::erase(leader.followers, follower);
 }
 
 }  // namespace quern::engine

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/kv/page_table.h"
+
 namespace quern::engine {
 
 // Given by the engine in order of arrival; never reused.
@@ -17,9 +19,12 @@ struct PlannedSequence {
 };
 
 struct StepPlan {
+  // To be made in this order, before anything is computed.
+  std::vector<PageCopy> copies;
   std::vector<PlannedSequence> sequences;
   int32_t n_tokens = 0;
   int32_t n_outputs = 0;
+  int32_t n_decodes = 0;  // of `sequences`, the first ones: one token after those drawn so far
   // Sequences that lost their pages to older ones; they wait again and recompute later.
   std::vector<SequenceId> preempted;
 

@@ -45,6 +45,12 @@ struct Request {
   std::optional<int32_t> top_logprobs;
   // Log-probabilities of the prompt's own tokens too (completions with echo).
   bool prompt_logprobs = false;
+  // Whose request it is: requests of one share use each other's computed prompts, and the shares
+  // get equal parts of the machine. Empty when there is one API key or none.
+  std::string share;
+  int32_t priority = 0;  // lower goes first within its share
+  // When it is not finished by then, it fails.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
 // kStop: an end-of-generation token or a stop string, also when the same token reached the limit.

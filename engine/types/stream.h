@@ -13,15 +13,21 @@ struct EngineStats {
   int32_t running = 0;
   int32_t queued = 0;
   int32_t kv_pages_total = 0;
-  int32_t kv_pages_used = 0;
+  int32_t kv_pages_used = 0;  // by running sequences
+  int32_t kv_pages_idle = 0;  // hold computed prompts, given up when they are needed
+  uint64_t kv_page_bytes = 0;
   uint64_t requests_accepted = 0;
   uint64_t requests_finished = 0;
   uint64_t requests_failed = 0;
   uint64_t requests_cancelled = 0;
-  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens = 0;  // computed
+  uint64_t cached_tokens = 0;  // of prompts, found computed
   uint64_t completion_tokens = 0;
   uint64_t steps = 0;
-  uint64_t preemptions = 0;  // sequences that gave their pages up and were recomputed later
+  uint64_t preemptions = 0;       // sequences that gave their pages up and were recomputed later
+  uint64_t kv_pages_evicted = 0;  // computed prompts that were given up
+  // How long a request that comes now would wait for its first step, as measured so far.
+  double predicted_wait_ms = 0;
 };
 
 // The receiving end of one request; one reader thread. Destroying it cancels the request; the

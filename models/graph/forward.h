@@ -4,6 +4,7 @@
 // weights are immutable and shared.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -32,6 +33,11 @@ class KvStorage {
   virtual ~KvStorage() = default;
 
   virtual ops::KvLayerView layer(int index) = 0;
+  // Whole pages, between steps: `to` becomes equal to `from` in all layers; all layers of a page to
+  // and from bytes_per_page() bytes, whose order is this storage's own.
+  virtual void copy_page(int32_t from, int32_t to) = 0;
+  virtual void read_page(int32_t page, std::span<std::byte> out) = 0;
+  virtual void write_page(int32_t page, std::span<const std::byte> bytes) = 0;
   virtual int32_t n_pages() const = 0;
   virtual ops::KvFormat format() const = 0;
 };

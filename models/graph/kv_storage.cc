@@ -1,4 +1,5 @@
 // Pages of keys and values: one allocation, layer after layer, keys before values.
+#include <cstring>
 #include <string>
 
 #include "config/base/checked.h"
@@ -36,10 +37,35 @@ class PagedStorage final : public KvStorage {
             .n_kv_heads = n_kv_heads_,
             .head_dim = head_dim_};
   }
+  void copy_page(int32_t from, int32_t to) override {
+    for (uint64_t half = 0; half < n_halves(); ++half) {
+      std::memcpy(half_of(half, to), half_of(half, from), half_page_bytes());
+    }
+  }
+  void read_page(int32_t page, std::span<std::byte> out) override {
+    CHECK(out.size() == n_halves() * half_page_bytes());
+    for (uint64_t half = 0; half < n_halves(); ++half) {
+      std::memcpy(out.data() + half * half_page_bytes(), half_of(half, page), half_page_bytes());
+    }
+  }
+  void write_page(int32_t page, std::span<const std::byte> bytes) override {
+    CHECK(bytes.size() == n_halves() * half_page_bytes());
+    for (uint64_t half = 0; half < n_halves(); ++half) {
+      std::memcpy(half_of(half, page), bytes.data() + half * half_page_bytes(), half_page_bytes());
+    }
+  }
   int32_t n_pages() const override { return n_pages_; }
   ops::KvFormat format() const override { return format_; }
 
  private:
+  // Keys and values of all layers.
+  uint64_t n_halves() const { return 2 * static_cast<uint64_t>(n_layers_); }
+  uint64_t half_page_bytes() const { return half_bytes_ / static_cast<uint64_t>(n_pages_); }
+  std::byte* half_of(uint64_t half, int32_t page) {
+    CHECK(page >= 0 && page < n_pages_);
+    return buffer_->data() + half * half_bytes_ + static_cast<uint64_t>(page) * half_page_bytes();
+  }
+
   std::unique_ptr<backend::Buffer> buffer_;
   uint64_t half_bytes_;  // keys, or values, of one layer in all pages
   int64_t n_layers_;

@@ -67,6 +67,11 @@ Status FakeRunner::run(const ops::StepInputs& inputs, std::span<float> logits) {
   return ok_status();
 }
 
+void FakeRunner::copy_page(PageId from, PageId to) {
+  const auto at = [&](PageId page) { return memory_.begin() + page * page_tokens_; };
+  std::copy(at(from), at(from) + page_tokens_, at(to));
+}
+
 Status FakeRunner::check_model() const {
   if (!model_gone) return ok_status();
   return Error(ErrorKind::kIo, "reading the model file fake.gguf failed while it was in use");

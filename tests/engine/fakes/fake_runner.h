@@ -20,6 +20,7 @@ class FakeRunner final : public StepRunner {
   }
 
   Status run(const ops::StepInputs& inputs, std::span<float> logits) override;
+  void copy_page(PageId from, PageId to) override;
   Status check_model() const override;
 
   // The same function of a whole sequence, computed directly.

@@ -7,6 +7,7 @@
 #include <limits>
 #include <new>
 #include <random>
+#include <thread>
 
 #include "tests/engine/fakes/fake_runner.h"
 #include "tests/engine/vocabulary/letter_vocabulary.h"
@@ -27,6 +28,7 @@ struct Shape {
   int32_t max_step_tokens = 16;
   int32_t spare_outputs = 2;
   int32_t n_pages = 200;
+  int32_t max_idle_pages = INT32_MAX;
 };
 
 class EngineCoreTest : public testing::Test {
@@ -36,17 +38,42 @@ class EngineCoreTest : public testing::Test {
 
   void start(const Shape& setup) {
     runner_ = std::make_unique<FakeRunner>(letter_vocabulary_size(), setup.n_pages, kPageTokens);
-    const Budget budget{setup.max_running, setup.max_step_tokens,
-                        setup.max_running + setup.spare_outputs, setup.n_pages, kPageTokens};
+    const Budget budget{
+        setup.max_running, setup.max_step_tokens, setup.max_running + setup.spare_outputs,
+        setup.n_pages,     kPageTokens,           setup.max_idle_pages};
     core_ = std::make_unique<EngineCore>(*runner_, budget, letter_vocabulary_size());
+  }
+
+  Submission submission(Request request, const std::shared_ptr<EventQueue>& events) {
+    return {std::make_unique<Sequence>(std::move(request), *tokenizer_, kContext,
+                                       std::chrono::steady_clock::now()),
+            events,
+            {}};
   }
 
   std::shared_ptr<EventQueue> submit(Request request, size_t max_bytes = 1 << 20) {
     auto events = std::make_shared<EventQueue>(max_bytes);
-    core_->accept({std::make_unique<Sequence>(std::move(request), *tokenizer_, kContext,
-                                              std::chrono::steady_clock::now()),
-                   events});
+    core_->accept(submission(std::move(request), events));
     return events;
+  }
+
+  // Answers to one prompt with seeds that follow each other.
+  std::vector<std::shared_ptr<EventQueue>> submit_group(const Request& request, int n) {
+    std::vector<std::shared_ptr<EventQueue>> streams;
+    Submission group;
+    for (int i = 0; i < n; ++i) {
+      Request one = request;
+      one.sampling.seed += static_cast<uint64_t>(i);
+      streams.push_back(std::make_shared<EventQueue>(1 << 20));
+      Submission next = submission(one, streams.back());
+      if (i == 0) {
+        group = std::move(next);
+      } else {
+        group.siblings.push_back(std::move(next));
+      }
+    }
+    core_->accept(std::move(group));
+    return streams;
   }
 
   void run_all() {
@@ -176,6 +203,215 @@ TEST_F(EngineCoreTest, NonFiniteLogitsEndThatSequenceOnly) {
   EXPECT_EQ(failed.n_ends, 1);
   ASSERT_EQ(failed.end.kind, Event::Kind::kFailed);
   EXPECT_NE(failed.end.error->message().find("non-finite"), std::string::npos);
+}
+
+// Cold, hot, hot with all company, after everything was given up, and with reuse off.
+TEST_F(EngineCoreTest, AnswersAreTheSameWithComputedPromptsAndWithout) {
+  constexpr uint32_t kRequests = 16;
+  start({.max_idle_pages = 0});
+  std::vector<Answer> expected;
+  for (uint32_t seed = 0; seed < kRequests; ++seed) {
+    const auto events = submit(request(seed));
+    run_all();
+    expected.push_back(collect(*events));
+    EXPECT_EQ(expected.back().end.usage.cached_tokens, 0);
+  }
+  EXPECT_EQ(core_->scheduler().n_pages_idle(), 0);
+  const auto expect_same = [&](uint32_t seed, const Answer& answer) {
+    EXPECT_EQ(answer.text, expected[seed].text) << seed;
+    EXPECT_EQ(answer.tokens, expected[seed].tokens) << seed;
+    ASSERT_EQ(answer.prompt_logprobs.size(), expected[seed].prompt_logprobs.size());
+    for (size_t i = 0; i < answer.prompt_logprobs.size(); ++i) {
+      EXPECT_EQ(answer.prompt_logprobs[i].logprob, expected[seed].prompt_logprobs[i].logprob);
+    }
+  };
+  for (const Shape& setup : {Shape{}, Shape{.n_pages = 16}, Shape{.max_idle_pages = 3}}) {
+    start(setup);
+    int64_t cached = 0;
+    for (int round = 0; round < 2; ++round) {
+      for (uint32_t seed = 0; seed < kRequests; ++seed) {
+        const auto events = submit(request(seed));
+        run_all();
+        const Answer answer = collect(*events);
+        expect_same(seed, answer);
+        cached += answer.end.usage.cached_tokens;
+        EXPECT_LT(answer.end.usage.cached_tokens, answer.end.usage.prompt_tokens);
+      }
+    }
+    std::vector<std::shared_ptr<EventQueue>> streams;
+    for (uint32_t seed = 0; seed < kRequests; ++seed) streams.push_back(submit(request(seed)));
+    run_all();
+    for (uint32_t seed = 0; seed < kRequests; ++seed) expect_same(seed, collect(*streams[seed]));
+    EXPECT_EQ(core_->counters().cached_tokens > 0, true);
+    if (setup.n_pages == 200 && setup.max_idle_pages > 3) {
+      EXPECT_GT(cached, 100);
+    }
+    if (setup.n_pages == 16) {
+      EXPECT_GT(core_->scheduler().n_pages_evicted(), 10U);
+    }
+  }
+}
+
+TEST_F(EngineCoreTest, ARepeatedPromptIsFoundButForItsLastToken) {
+  start({});
+  Request r = request(1);
+  r.prompt.assign(24, kFirstByte);
+  r.max_tokens = 3;
+  r.sampling.ignore_end_of_generation = true;
+  const auto cold = submit(r);
+  run_all();
+  const auto hot = submit(r);
+  run_all();
+  const Answer first = collect(*cold);
+  const Answer second = collect(*hot);
+  EXPECT_EQ(first.end.usage.cached_tokens, 0);
+  EXPECT_EQ(second.end.usage.cached_tokens, 23);
+  EXPECT_EQ(second.end.usage.prompt_tokens, 24);
+  EXPECT_EQ(first.tokens, second.tokens);
+  EXPECT_EQ(core_->counters().prompt_tokens, 25U);
+  EXPECT_EQ(core_->counters().cached_tokens, 23U);
+  Request other = r;
+  other.share = "another key";
+  const auto foreign = submit(other);
+  run_all();
+  const Answer third = collect(*foreign);
+  EXPECT_EQ(third.end.usage.cached_tokens, 0);
+  EXPECT_EQ(third.tokens, first.tokens);
+}
+
+TEST_F(EngineCoreTest, SiblingsShareTheComputationOfTheirPrompt) {
+  for (const Shape& setup : {Shape{}, Shape{.max_running = 2, .n_pages = 20},
+                             Shape{.max_running = 1}, Shape{.max_idle_pages = 0}}) {
+    Request r = request(5);  // with log-probabilities of the prompt
+    r.prompt.assign(21, kFirstByte + 3);
+    r.max_tokens = 12;
+    r.sampling.temperature = 1;
+    r.sampling.ignore_end_of_generation = true;
+    std::vector<Answer> expected;
+    for (int i = 0; i < 4; ++i) {
+      start({});
+      Request one = r;
+      one.sampling.seed += static_cast<uint64_t>(i);
+      const auto events = submit(one);
+      run_all();
+      expected.push_back(collect(*events));
+    }
+    EXPECT_NE(expected[0].tokens, expected[1].tokens);
+    start(setup);
+    const auto streams = submit_group(r, 4);
+    run_all();
+    EXPECT_EQ(core_->counters().prompt_tokens, 21U);
+    for (size_t i = 0; i < 4; ++i) {
+      const Answer answer = collect(*streams[i]);
+      EXPECT_EQ(answer.n_ends, 1);
+      EXPECT_EQ(answer.tokens, expected[i].tokens) << i;
+      EXPECT_EQ(answer.prompt_logprobs.size(), 20U);
+      EXPECT_EQ(answer.end.usage.cached_tokens, i == 0 ? 0 : 21);
+    }
+  }
+}
+
+TEST_F(EngineCoreTest, SiblingsSurviveTheirLeader) {
+  start({.max_step_tokens = 8});
+  Request r = request(1);
+  r.prompt.assign(40, kFirstByte + 3);
+  r.max_tokens = 5;
+  r.sampling.ignore_end_of_generation = true;
+  const auto streams = submit_group(r, 3);
+  core_->step();
+  streams[0]->cancel();
+  run_all();
+  EXPECT_EQ(collect(*streams[0]).end.reason, FinishReason::kCancelled);
+  for (const size_t i : {1, 2}) EXPECT_EQ(collect(*streams[i]).tokens.size(), 5U);
+}
+
+TEST_F(EngineCoreTest, SiblingsOfAPromptWithoutAnswerEndToo) {
+  start({});
+  Request r = request(5);
+  r.max_tokens = 0;
+  const auto scored = submit_group(r, 2);
+  r.prompt_logprobs = false;
+  const auto nothing = submit_group(r, 2);
+  run_all();
+  for (const auto& stream : scored) {
+    const Answer answer = collect(*stream);
+    EXPECT_EQ(answer.n_ends, 1);
+    EXPECT_EQ(answer.prompt_logprobs.size(), r.prompt.size() - 1);
+  }
+  for (const auto& stream : nothing) EXPECT_EQ(collect(*stream).n_ends, 1);
+}
+
+TEST_F(EngineCoreTest, NothingOfASpoiltSequenceIsFound) {
+  start({});
+  runner_->after_row = [](std::span<const int32_t>, std::span<float> row) {
+    row[7] = std::numeric_limits<float>::infinity();
+  };
+  Request r = request(1);
+  r.prompt.assign(30, kFirstByte + 1);
+  const auto bad = submit_group(r, 2);
+  run_all();
+  for (const auto& stream : bad) {
+    const Answer answer = collect(*stream);
+    EXPECT_EQ(answer.n_ends, 1);
+    EXPECT_EQ(answer.end.kind, Event::Kind::kFailed);
+  }
+  EXPECT_EQ(core_->scheduler().n_pages_idle(), 0);
+  runner_->after_row = nullptr;
+  const auto good = submit(r);
+  run_all();
+  EXPECT_EQ(collect(*good).end.usage.cached_tokens, 0);
+}
+
+TEST_F(EngineCoreTest, DeadlinesEndRequestsWhereverTheyStand) {
+  start({.max_running = 1, .max_step_tokens = 4});
+  Request r = request(1);
+  r.prompt.assign(10, kFirstByte);
+  r.max_tokens = 50;
+  r.sampling.ignore_end_of_generation = true;
+  r.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(30);
+  const auto running = submit(r);
+  const auto waiting = submit(r);
+  Request patient = r;
+  patient.deadline.reset();
+  const auto other = submit(patient);
+  core_->step();
+  EXPECT_EQ(core_->scheduler().n_running(), 1);
+  std::this_thread::sleep_until(*r.deadline);
+  run_all();
+  for (const auto& stream : {running, waiting}) {
+    const Answer answer = collect(*stream);
+    EXPECT_EQ(answer.n_ends, 1);
+    ASSERT_EQ(answer.end.kind, Event::Kind::kFailed);
+    EXPECT_EQ(answer.end.error->kind(), ErrorKind::kBusy);
+  }
+  EXPECT_EQ(collect(*other).end.kind, Event::Kind::kFinished);
+}
+
+// Queued, held for a sibling, in the middle of a prompt, generating, and preempted.
+TEST_F(EngineCoreTest, CancelWhileHeldOrPreempted) {
+  start({.max_running = 2, .max_step_tokens = 8, .n_pages = 16});
+  Request r = request(1);
+  r.prompt.assign(40, kFirstByte + 2);
+  r.max_tokens = 60;
+  r.sampling.ignore_end_of_generation = true;
+  const auto group = submit_group(r, 2);
+  core_->step();
+  group[1]->cancel();
+  core_->step();
+  EXPECT_EQ(collect(*group[1]).end.reason, FinishReason::kCancelled);
+  Request second = r;
+  second.prompt.assign(40, kFirstByte + 9);
+  const auto victim = submit(second);
+  for (int i = 0; i < 200 && core_->counters().preemptions == 0; ++i) core_->step();
+  ASSERT_EQ(core_->counters().preemptions, 1U);
+  victim->cancel();
+  core_->step();
+  EXPECT_EQ(collect(*victim).end.reason, FinishReason::kCancelled);
+  EXPECT_EQ(core_->scheduler().n_waiting(), 0);
+  group[0]->cancel();
+  core_->step();
+  EXPECT_TRUE(core_->idle());
+  EXPECT_EQ(core_->scheduler().n_pages_used(), 0);
 }
 
 TEST_F(EngineCoreTest, FailedStepEndsItsSequencesAndNoOther) {

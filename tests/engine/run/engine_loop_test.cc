@@ -18,8 +18,8 @@ using Clock = std::chrono::steady_clock;
 
 class EngineLoopTest : public testing::Test {
  protected:
-  void start(int32_t max_queued = 512, int32_t max_running = 4,
-             milliseconds step = milliseconds(0)) {
+  void start(int32_t max_queued = 512, int32_t max_running = 4, milliseconds step = milliseconds(0),
+             int32_t max_queued_per_share = 0) {
     auto runner = std::make_unique<FakeRunner>(letter_vocabulary_size(), 64, 8);
     if (step.count() > 0) {
       runner->before_run = [step](int64_t, const ops::StepInputs&) {
@@ -32,6 +32,7 @@ class EngineLoopTest : public testing::Test {
     options.budget = {max_running, 16, max_running + 4, 64, 8};
     options.limits = {letter_vocabulary_size(), 120};
     options.max_queued = max_queued;
+    options.max_queued_per_share = max_queued_per_share;
     auto loop = EngineLoop::start(std::move(runner), *tokenizer_, options);
     ASSERT_TRUE(loop.ok());
     loop_ = std::move(*loop);
@@ -132,6 +133,60 @@ TEST_F(EngineLoopTest, FullQueueIsBusy) {
   EXPECT_TRUE(busy);
   EXPECT_LE(streams.size(), 4U);
   EXPECT_GE(streams.size(), 3U);
+}
+
+TEST_F(EngineLoopTest, AGroupIsTakenWhole) {
+  start();
+  std::vector<Request> group;
+  for (uint64_t i = 0; i < 3; ++i) {
+    group.push_back(request(1));
+    group.back().sampling.seed = i;
+  }
+  auto streams = loop_->submit_group(group);
+  ASSERT_TRUE(streams.ok());
+  ASSERT_EQ(streams->size(), 3U);
+  for (const auto& stream : *streams) {
+    EXPECT_EQ(read_all(*stream).second.kind, Event::Kind::kFinished);
+  }
+  EXPECT_EQ(loop_->stats().prompt_tokens, 4U);
+  group[2].max_tokens = -7;
+  EXPECT_FALSE(loop_->submit_group(group).ok());
+  EXPECT_EQ(loop_->stats().requests_accepted, 3U);
+}
+
+TEST_F(EngineLoopTest, AWaitIsPredictedAndADeadlineWithinItRefused) {
+  start(512, 1, milliseconds(5));
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (uint64_t i = 0; i < 10; ++i) streams.push_back(std::move(*loop_->submit(request(i, 40))));
+  // Ten answers of 40 tokens, 5 ms each, are two seconds.
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.predicted_wait_ms > 1000; }));
+  EXPECT_LT(loop_->stats().predicted_wait_ms, 20000);
+  Request hasty = request(1);
+  hasty.deadline = Clock::now() + milliseconds(100);
+  const auto refused = loop_->submit(hasty);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind(), ErrorKind::kBusy);
+  streams.clear();
+  EXPECT_TRUE(eventually([](const EngineStats& s) { return s.predicted_wait_ms == 0; }));
+}
+
+TEST_F(EngineLoopTest, OneKeyCannotFillTheQueue) {
+  start(512, 1, milliseconds(5), 2);
+  std::vector<std::unique_ptr<Stream>> streams;
+  int refused = 0;
+  for (uint64_t i = 0; i < 6; ++i) {
+    Request r = request(i, 100);
+    r.share = "a";
+    auto stream = loop_->submit(r);
+    refused += stream.ok() ? 0 : 1;
+    if (stream.ok()) streams.push_back(std::move(*stream));
+  }
+  EXPECT_GE(refused, 3);
+  EXPECT_TRUE(loop_->share_is_full("a"));
+  EXPECT_FALSE(loop_->share_is_full("b"));
+  Request other = request(1);
+  other.share = "b";
+  EXPECT_TRUE(loop_->submit(other).ok());
 }
 
 TEST_F(EngineLoopTest, DrainLetsRunningRequestsFinish) {

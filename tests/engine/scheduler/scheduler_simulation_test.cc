@@ -1,8 +1,14 @@
-// Random arrivals, lengths, cancels, failed steps and page exhaustion: integrity after each step,
-// plan limits, and a ledger in which every accepted sequence ends exactly once with the right
-// number of tokens, computed in the right order.
+// Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
+// prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results and page
+// exhaustion. After each step: integrity, plan limits, and contents; at the end a ledger in which
+// every accepted sequence ends exactly once.
+//
+// The fake model writes into each position of a page the hash of all tokens up to there. Whatever a
+// plan reads must be the hash of its own tokens, so a page that is shared wrongly, copied too late,
+// given up too early or written by two shows at once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -12,20 +18,48 @@
 namespace quern::engine {
 namespace {
 
+constexpr uint32_t kSeeds = 10000;
+
+uint64_t mix(uint64_t state, uint64_t value) {
+  state = (state ^ (value + 0x9E3779B97F4A7C15ULL)) * 0xBF58476D1CE4E5B9ULL;
+  return state ^ (state >> 29);
+}
+
 struct Job {
+  std::vector<TokenId> tokens;  // known
   int64_t n_prompt = 0;
-  int64_t n_tokens = 0;    // known
-  int64_t target = 0;      // ends when that many are known
-  int64_t n_computed = 0;  // contiguous from 0, reset by preemption
+  int64_t target = 0;  // ends when that many are known
   int64_t next_output = 0;
+  ShareId share = 0;
+  bool drawn = false;  // of the prompt's logits
+};
+
+// What is reached at least once over all seeds, or the simulation has lost its teeth.
+struct Reached {
+  int64_t preemptions = 0;
+  int64_t cached_tokens = 0;
+  int64_t copies = 0;
+  int64_t forks = 0;
+  int64_t orphans = 0;  // followers whose leader went early
+  int64_t evictions = 0;
+  int64_t chunks_cut = 0;  // by the gap of streams
+  int64_t spoilt = 0;
 };
 
 class Simulation {
  public:
-  explicit Simulation(uint32_t seed) : random_(seed), scheduler_(make_budget()) {}
+  Simulation(uint32_t seed, Reached& reached)
+      : random_(seed), reached_(reached), scheduler_(make_budget()) {
+    const Budget& budget = scheduler_.budget();
+    memory_.assign(static_cast<size_t>(budget.n_pages),
+                   std::vector<uint64_t>(static_cast<size_t>(budget.page_tokens), 0));
+    for (double& ns : costs_.decode_ns) ns = draw(3) == 0 ? 0 : 1e6 * (1 + draw(50));
+    costs_.prompt_token_ns = draw(4) == 0 ? 0 : 1e5 * (1 + draw(100));
+    costs_.position_ns = draw(2) == 0 ? 0 : 1e3 * draw(100);
+  }
 
   void run() {
-    for (int step = 0; step < 40; ++step) {
+    for (int step = 0; step < 20; ++step) {
       arrive();
       cancel();
       turn();
@@ -39,44 +73,69 @@ class Simulation {
     EXPECT_TRUE(scheduler_.idle());
     EXPECT_EQ(scheduler_.n_pages_used(), 0);
     EXPECT_EQ(n_ended_, n_accepted_);
+    reached_.evictions += static_cast<int64_t>(scheduler_.n_pages_evicted());
   }
-
-  int64_t preemptions() const { return n_preempted_; }
 
  private:
   Budget make_budget() {
     Budget budget;
-    budget.max_running = 1 + draw(6);
+    budget.max_running = 1 + draw(5);
     budget.max_step_tokens = budget.max_running + draw(20);
     budget.max_step_outputs = budget.max_running + draw(4);
-    budget.page_tokens = 1 + draw(8);
-    budget.n_pages = 4 + draw(30);
+    budget.page_tokens = 1 + draw(6);
+    budget.n_pages = 4 + draw(24);
+    if (draw(4) == 0) budget.max_idle_pages = draw(6);
+    if (draw(3) == 0) budget.max_gap_ns = 1e6 * draw(100);
     return budget;
   }
 
   int32_t draw(uint32_t bound) { return static_cast<int32_t>(random_() % bound); }
 
+  // Beginnings are few, so that many agree for a while.
+  std::vector<TokenId> make_prompt() {
+    std::vector<TokenId> tokens;
+    const TokenId beginning = draw(2);
+    const int32_t n_common = draw(24);
+    for (int32_t i = 0; i < n_common; ++i) tokens.push_back(10 * beginning + i % 3);
+    for (int32_t n = 1 + draw(6); n > 0; --n) tokens.push_back(draw(3));
+    return tokens;
+  }
+
   void arrive() {
-    const Budget& budget = scheduler_.budget();
     for (int i = draw(3); i > 0; --i) {
       Job job;
-      job.n_prompt = 1 + draw(40);
-      job.n_tokens = job.n_prompt;
-      job.target = job.n_prompt + 1 + draw(40);
-      job.next_output = draw(8) == 0 ? 0 : job.n_prompt - 1;
-      const SequenceId id = next_id_++;
-      const int64_t capacity = int64_t{budget.n_pages} * budget.page_tokens;
-      const Status added = scheduler_.add({id, job.n_prompt, job.target - 1, job.next_output});
-      ASSERT_EQ(added.ok(), job.target - 1 <= capacity);
-      if (!added.ok()) continue;
-      ++n_accepted_;
-      jobs_.emplace(id, job);
+      job.tokens = make_prompt();
+      job.n_prompt = static_cast<int64_t>(job.tokens.size());
+      job.target = job.n_prompt + 1 + draw(16);
+      job.next_output = draw(8) == 0 ? draw(static_cast<uint32_t>(job.n_prompt)) : job.n_prompt - 1;
+      job.share = static_cast<ShareId>(draw(3));
+      std::optional<SequenceId> leader;
+      for (int members = draw(4) == 0 ? 2 + draw(3) : 1; members > 0; --members) {
+        const SequenceId id = next_id_++;
+        if (!add(id, job, leader)) break;
+        if (!leader) leader = id;
+      }
     }
   }
 
+  bool add(SequenceId id, const Job& job, std::optional<SequenceId> leader) {
+    const Budget& budget = scheduler_.budget();
+    const int64_t capacity = int64_t{budget.n_pages} * budget.page_tokens;
+    const int64_t positions = std::max(job.n_prompt, job.target - 1);
+    const Status added = scheduler_.add(
+        {id, job.tokens, positions, job.next_output, job.share, draw(3) - 1, leader});
+    EXPECT_EQ(added.ok(), positions <= capacity);
+    if (!added.ok()) return false;
+    ++n_accepted_;
+    jobs_.emplace(id, job);
+    return true;
+  }
+
   void cancel() {
-    if (jobs_.empty() || draw(10) != 0) return;
-    end(std::next(jobs_.begin(), draw(static_cast<uint32_t>(jobs_.size())))->first);
+    if (jobs_.empty() || draw(6) != 0) return;
+    const auto chosen = std::next(jobs_.begin(), draw(static_cast<uint32_t>(jobs_.size())));
+    reached_.orphans += static_cast<int64_t>(scheduler_.followers(chosen->first).size());
+    end(chosen->first);
   }
 
   void end(SequenceId id) {
@@ -86,80 +145,196 @@ class Simulation {
   }
 
   void turn() {
-    const StepPlan plan = scheduler_.plan();
+    std::vector<SequenceId> streams;
+    for (const auto& [id, job] : jobs_) {
+      if (!scheduler_.pages(id).empty() &&
+          scheduler_.n_computed(id) + 1 == static_cast<int64_t>(job.tokens.size())) {
+        streams.push_back(id);
+      }
+    }
+    const StepPlan plan = scheduler_.plan(costs_);
     ASSERT_EQ(scheduler_.check_integrity(), std::nullopt);
     ASSERT_EQ(plan.empty(), jobs_.empty());
-    check_plan(plan);
+    check_limits(plan);
+    check_streams(plan, streams);
+    check_gap(plan);
+    for (const PageCopy& copy : plan.copies) {
+      memory_[static_cast<size_t>(copy.to)] = memory_[static_cast<size_t>(copy.from)];
+      ++reached_.copies;
+    }
+    for (const PlannedSequence& planned : plan.sequences) compute(planned);
     if (testing::Test::HasFatalFailure()) return;
+    reached_.preemptions += static_cast<int64_t>(plan.preempted.size());
     if (draw(40) == 0) {  // the step failed: its sequences end
       for (const PlannedSequence& planned : plan.sequences) end(planned.id);
-      return;
-    }
-    scheduler_.commit(plan);
-    for (const PlannedSequence& planned : plan.sequences) {
-      Job& job = jobs_.at(planned.id);
-      job.n_computed += planned.n_tokens;
-      job.next_output += planned.n_outputs;
-      if (job.n_computed < job.n_tokens) continue;
-      ++job.n_tokens;
-      if (job.n_tokens == job.target) {
-        end(planned.id);
-      } else {
-        scheduler_.append_token(planned.id);
-      }
+    } else {
+      scheduler_.commit(plan);
+      for (const PlannedSequence& planned : plan.sequences) advance(planned);
     }
     ASSERT_EQ(scheduler_.check_integrity(), std::nullopt);
   }
 
-  void check_plan(const StepPlan& plan) {
-    const Budget& budget = scheduler_.budget();
-    for (const SequenceId id : plan.preempted) {
-      jobs_.at(id).n_computed = 0;
-      ++n_preempted_;
+  // Reads all positions before the planned ones, writes those.
+  void compute(const PlannedSequence& planned) {
+    const Job& job = jobs_.at(planned.id);
+    const auto pages = scheduler_.pages(planned.id);
+    const auto width = static_cast<size_t>(scheduler_.budget().page_tokens);
+    const auto first = static_cast<size_t>(planned.first_position);
+    const auto end = first + static_cast<size_t>(planned.n_tokens);
+    ASSERT_LE(end, pages.size() * width);
+    uint64_t state = job.share;
+    for (size_t position = 0; position < end; ++position) {
+      state = mix(state, static_cast<uint64_t>(job.tokens[position]));
+      uint64_t& cell = memory_[static_cast<size_t>(pages[position / width])][position % width];
+      if (position >= first) {
+        cell = state;
+      } else {
+        ASSERT_EQ(cell, state) << "sequence " << planned.id << " reads foreign contents at "
+                               << position;
+      }
     }
+  }
+
+  void advance(const PlannedSequence& planned) {
+    const auto found = jobs_.find(planned.id);
+    if (found == jobs_.end()) return;
+    Job& job = found->second;
+    job.next_output += planned.n_outputs;
+    if (planned.first_position + planned.n_tokens < static_cast<int64_t>(job.tokens.size())) return;
+    const bool first = !job.drawn;
+    if (first) {
+      reached_.cached_tokens += scheduler_.n_cached(planned.id);
+      const auto span = scheduler_.followers(planned.id);
+      const std::vector<SequenceId> followers(span.begin(), span.end());
+      for (const SequenceId follower : followers) fork(follower);
+    }
+    draw_token(planned.id);
+  }
+
+  void fork(SequenceId follower) {
+    ++reached_.forks;
+    scheduler_.fork(follower);
+    Job& job = jobs_.at(follower);
+    job.next_output = job.n_prompt;
+    draw_token(follower);
+  }
+
+  void draw_token(SequenceId id) {
+    Job& job = jobs_.at(id);
+    job.drawn = true;
+    if (draw(60) == 0) {  // not a number
+      ++reached_.spoilt;
+      scheduler_.distrust(id);
+      end(id);
+      return;
+    }
+    job.tokens.push_back(draw(2));
+    if (static_cast<int64_t>(job.tokens.size()) == job.target) {
+      end(id);
+    } else {
+      scheduler_.append_token(id, job.tokens.back());
+    }
+  }
+
+  void check_limits(const StepPlan& plan) {
+    const Budget& budget = scheduler_.budget();
     int32_t n_tokens = 0;
     int32_t n_outputs = 0;
     std::set<SequenceId> seen;
+    std::map<PageId, SequenceId> written;
     for (const PlannedSequence& planned : plan.sequences) {
       ASSERT_TRUE(seen.insert(planned.id).second);
       const Job& job = jobs_.at(planned.id);
       ASSERT_GE(planned.n_tokens, 1);
-      ASSERT_EQ(planned.first_position, job.n_computed);
+      ASSERT_EQ(planned.first_position, scheduler_.n_computed(planned.id));
       const int64_t end = planned.first_position + planned.n_tokens;
-      ASSERT_LE(end, job.n_tokens);
+      ASSERT_LE(end, static_cast<int64_t>(job.tokens.size()));
       // Every position from the first wanted one on has its logits read exactly once.
       ASSERT_EQ(planned.n_outputs, std::max<int64_t>(0, end - job.next_output));
-      ASSERT_LE(end,
-                static_cast<int64_t>(scheduler_.pages(planned.id).size()) * budget.page_tokens);
+      ASSERT_LE(planned.first_position, job.next_output);
       n_tokens += planned.n_tokens;
       n_outputs += planned.n_outputs;
+      const auto pages = scheduler_.pages(planned.id);
+      for (int64_t at = planned.first_position; at < end; ++at) {
+        const PageId page = pages[static_cast<size_t>(at / budget.page_tokens)];
+        const auto owner = written.emplace(page, planned.id).first->second;
+        ASSERT_EQ(owner, planned.id) << "two sequences write page " << page;
+      }
     }
     ASSERT_EQ(n_tokens, plan.n_tokens);
     ASSERT_EQ(n_outputs, plan.n_outputs);
     ASSERT_LE(n_tokens, budget.max_step_tokens);
     ASSERT_LE(n_outputs, budget.max_step_outputs);
-    // Every running sequence advances in every step.
-    ASSERT_EQ(static_cast<int32_t>(plan.sequences.size()), scheduler_.n_running());
+    // No page that is written can be read by another.
+    for (const auto& [id, job] : jobs_) {
+      const auto pages = scheduler_.pages(id);
+      const auto n_read =
+          static_cast<size_t>(pages_for(scheduler_.n_computed(id), budget.page_tokens));
+      for (size_t i = 0; i < std::min(n_read, pages.size()); ++i) {
+        const auto owner = written.find(pages[i]);
+        ASSERT_TRUE(owner == written.end() || owner->second == id);
+      }
+    }
+  }
+
+  // Streams go on in each step unless they lose their pages.
+  void check_streams(const StepPlan& plan, const std::vector<SequenceId>& streams) {
+    for (const SequenceId id : streams) {
+      const bool goes_on = std::any_of(plan.sequences.begin(), plan.sequences.end(),
+                                       [&](const PlannedSequence& p) { return p.id == id; });
+      const bool preempted =
+          std::find(plan.preempted.begin(), plan.preempted.end(), id) != plan.preempted.end();
+      ASSERT_TRUE(goes_on || preempted) << "stream " << id << " is left out";
+    }
+  }
+
+  // Prompts keep the time that streams leave, but never stand still.
+  void check_gap(const StepPlan& plan) {
+    const Budget& budget = scheduler_.budget();
+    double prompts_ns = 0;
+    int64_t n_prompt_tokens = 0;
+    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+      const PlannedSequence& planned = plan.sequences[i];
+      if (i < static_cast<size_t>(plan.n_decodes)) {
+        ASSERT_EQ(planned.n_tokens, 1);
+        continue;
+      }
+      prompts_ns += costs_.prompt_ns(planned.n_tokens, planned.first_position);
+      n_prompt_tokens += planned.n_tokens;
+    }
+    if (plan.n_decodes == 0) return;
+    if (n_prompt_tokens <= 8 || costs_.prompt_token_ns == 0) return;
+    const double left = costs_.prompt_budget_ns(plan.n_decodes, budget.max_gap_ns);
+    ASSERT_LE(prompts_ns, std::max(left, costs_.prompt_ns(8, 64)) * (1 + 1e-9));
+    reached_.chunks_cut += plan.n_tokens < budget.max_step_tokens ? 1 : 0;
   }
 
   std::mt19937 random_;
+  Reached& reached_;
   Scheduler scheduler_;
+  StepCosts costs_;
   std::map<SequenceId, Job> jobs_;
+  std::vector<std::vector<uint64_t>> memory_;  // per page and position
   SequenceId next_id_ = 1;
   int64_t n_accepted_ = 0;
   int64_t n_ended_ = 0;
-  int64_t n_preempted_ = 0;
 };
 
 TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
-  int64_t preemptions = 0;
-  for (uint32_t seed = 0; seed < 2000; ++seed) {
-    Simulation simulation(seed);
+  Reached reached;
+  for (uint32_t seed = 0; seed < kSeeds; ++seed) {
+    Simulation simulation(seed, reached);
     simulation.run();
     ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
-    preemptions += simulation.preemptions();
   }
-  EXPECT_GT(preemptions, 1000) << "the simulation no longer reaches page exhaustion";
+  EXPECT_GT(reached.preemptions, 1000);
+  EXPECT_GT(reached.cached_tokens, 10000);
+  EXPECT_GT(reached.copies, 1000);
+  EXPECT_GT(reached.forks, 1000);
+  EXPECT_GT(reached.orphans, 100);
+  EXPECT_GT(reached.evictions, 1000);
+  EXPECT_GT(reached.chunks_cut, 1000);
+  EXPECT_GT(reached.spoilt, 100);
 }
 
 }  // namespace
