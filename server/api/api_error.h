@@ -12,8 +12,9 @@ namespace quern::api {
 struct ApiError {
   int status = 400;
   std::string message;
-  std::string param;  // the request field at fault, or empty
-  std::string code;   // machine-readable reason where a dialect has one, or empty
+  std::string param;      // the request field at fault, or empty
+  std::string code;       // machine-readable reason where a dialect has one, or empty
+  int retry_after_s = 1;  // of 429 and 503
 };
 using MaybeError = std::optional<ApiError>;
 

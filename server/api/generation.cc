@@ -1,6 +1,7 @@
 // See generation.h.
 #include "server/api/generation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -10,22 +11,54 @@
 namespace quern::api {
 namespace {
 
+// Seconds; nobody plans further ahead.
+constexpr double kMaxRetryAfter = 3600;
+
 // How often the client is looked at while the engine is silent; bounds how long a sequence outlives
 // its client.
 constexpr auto kLook = std::chrono::milliseconds(50);
 
+// A refusal that says when to come back: 429 when the key's own requests are in the way, else 503.
+ApiError submit_error(const engine::Engine& engine, const std::string& share, const Error& error) {
+  ApiError out = from_error(error);
+  if (error.kind() != ErrorKind::kBusy) return out;
+  if (engine.share_is_full(share)) {
+    out.status = 429;
+    out.code = "rate_limit_exceeded";
+  }
+  const double wait_s = std::ceil(engine.stats().predicted_wait_ms / 1000);
+  out.retry_after_s = static_cast<int>(std::clamp(wait_s, 1.0, kMaxRetryAfter));
+  return out;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Generation>> Generation::submit(engine::Engine& engine,
-                                                       std::vector<engine::Request> requests) {
+std::optional<ApiError> Generation::submit(engine::Engine& engine,
+                                           std::vector<engine::Request> requests,
+                                           std::unique_ptr<Generation>& out) {
   auto generation = std::make_unique<Generation>();
-  for (engine::Request& request : requests) {
-    auto stream = engine.submit(std::move(request));
-    if (!stream.ok()) return stream.error();
-    generation->streams_.push_back(std::move(stream).value());
+  for (size_t begin = 0; begin < requests.size();) {
+    const std::string share = requests[begin].share;
+    std::vector<engine::Request> group;
+    size_t end = begin;
+    do {
+      group.push_back(std::move(requests[end++]));
+    } while (end < requests.size() && requests[end].prompt == group.front().prompt);
+    auto streams = engine.submit_group(std::move(group));
+    if (!streams.ok()) return submit_error(engine, share, streams.error());
+    for (auto& stream : *streams) generation->streams_.push_back(std::move(stream));
+    begin = end;
   }
   generation->active_ = generation->streams_.size();
-  return generation;
+  out = std::move(generation);
+  return std::nullopt;
+}
+
+void set_origin(const Catalogue& catalogue, const http::Request& request, engine::Request& out) {
+  if (request.key_index < catalogue.shares.size()) out.share = catalogue.shares[request.key_index];
+  if (catalogue.request_timeout.count() > 0) {
+    out.deadline = std::chrono::steady_clock::now() + catalogue.request_timeout;
+  }
 }
 
 std::optional<Generation::Item> Generation::next(http::Exchange& exchange) {

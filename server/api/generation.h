@@ -19,9 +19,11 @@ namespace quern::api {
 // Sequences of one HTTP request that run side by side.
 class Generation {
  public:
-  // Submits all or none. Errors: queue full, prompt too long, parameter out of range.
-  static Result<std::unique_ptr<Generation>> submit(engine::Engine& engine,
-                                                    std::vector<engine::Request> requests);
+  // Submits all or none; neighbours with equal prompts as one group, so that the prompt is computed
+  // once. Errors: queue full (says when to come back), prompt too long, parameter out of range.
+  static std::optional<ApiError> submit(engine::Engine& engine,
+                                        std::vector<engine::Request> requests,
+                                        std::unique_ptr<Generation>& out);
 
   struct Item {
     size_t index = 0;  // which request
@@ -37,6 +39,9 @@ class Generation {
   size_t turn_ = 0;
   std::chrono::steady_clock::time_point next_look_{};
 };
+
+// Notes in `out` what the engine is to know about where a request comes from: share and deadline.
+void set_origin(const Catalogue& catalogue, const http::Request& request, engine::Request& out);
 
 // Text of a token for logprobs: its bytes with ill-formed UTF-8 replaced, and the bytes themselves.
 std::string token_text(const ServedModel& model, engine::TokenId id);

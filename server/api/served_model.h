@@ -4,6 +4,7 @@
 // default, compared without regard to case.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,6 +37,9 @@ struct Catalogue {
   std::vector<ServedModel> models;  // at least one; the first is the default
   std::string version;              // of the program, "0.1.0"
   std::string fingerprint;          // version and reproducibility contract
+  // Name of each API key's share of the engine, in the order of the keys; empty with one key.
+  std::vector<std::string> shares;
+  std::chrono::seconds request_timeout{0};  // 0: none
 
   // The model of this name, or null.
   const ServedModel* find(std::string_view name) const;

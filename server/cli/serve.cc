@@ -44,6 +44,7 @@ api::AppOptions app_options(const options::Options& options, LogLevel log_level)
   app.allowed_origins = options.allowed_origins;
   app.insecure = options.insecure;
   app.version = QUERN_VERSION;
+  app.request_timeout = std::chrono::seconds(options.request_timeout);
   app.limits.max_connections = static_cast<int>(options.max_connections);
   app.log = Log::to_stderr(log_level);
   return app;
@@ -90,6 +91,12 @@ int serve(const Process& process, const OptionFlags& flags) {
   needs.max_sequences = static_cast<int32_t>(options.max_sequences);
   needs.max_queued = static_cast<int32_t>(options.max_queued);
   needs.kv_bytes = static_cast<uint64_t>(options.kv_cache.count);
+  if (options.prefix_cache.count > 0) {
+    needs.prefix_cache_bytes = static_cast<uint64_t>(options.prefix_cache.count);
+  }
+  if (options.no_prefix_cache) needs.prefix_cache_bytes = 0;
+  needs.max_queued_per_key = static_cast<int32_t>(options.max_queued_per_key);
+  needs.max_gap_ms = options.max_gap_ms;
   auto session = open_session(process, options, needs);
   if (!session.ok()) return fail(process, session.error());
 

@@ -29,6 +29,9 @@ struct SessionNeeds {
   int32_t max_sequences = 1;
   int32_t max_queued = 0;
   uint64_t kv_bytes = 0;
+  uint64_t prefix_cache_bytes = UINT64_MAX;
+  int32_t max_queued_per_key = 0;
+  int64_t max_gap_ms = 0;
 };
 
 Result<std::unique_ptr<Session>> open_session(const Process& process,

@@ -92,7 +92,8 @@ bool origin_allowed(const AccessPolicy& policy, std::string_view origin, std::st
   return is_loopback_name(*name) || (!host.empty() && equals_ignoring_case(authority, host));
 }
 
-bool key_accepted(const AccessPolicy& policy, const Headers& headers) {
+bool key_accepted(const AccessPolicy& policy, const Headers& headers, size_t& index) {
+  index = 0;
   if (policy.api_keys.empty()) return true;
   std::string_view given;
   int credentials = 0;
@@ -108,11 +109,15 @@ bool key_accepted(const AccessPolicy& policy, const Headers& headers) {
     }
   }
   if (credentials != 1 || given.empty() || given.size() > kMaxKeyBytes) return false;
-  unsigned matches = 0;
-  for (const std::string& key : policy.api_keys) {
-    matches |= (!key.empty() && same_key(given, key)) ? 1U : 0U;
+  size_t found = 0;  // one more than the index
+  for (size_t i = 0; i < policy.api_keys.size(); ++i) {
+    const std::string& key = policy.api_keys[i];
+    const bool equal = !key.empty() && same_key(given, key);
+    found |= equal && found == 0 ? i + 1 : 0;
   }
-  return matches != 0;
+  if (found == 0) return false;
+  index = found - 1;
+  return true;
 }
 
 }  // namespace quern::http

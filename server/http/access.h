@@ -26,7 +26,8 @@ bool host_allowed(const AccessPolicy& policy, std::string_view host);
 // `host`: the Host header, for pages that this server serves itself.
 bool origin_allowed(const AccessPolicy& policy, std::string_view origin, std::string_view host);
 // Whether the request carries one of the keys ("Authorization: Bearer k" or "X-Api-Key: k").
-bool key_accepted(const AccessPolicy& policy, const Headers& headers);
+// `index`: which one; the first of all when none is needed.
+bool key_accepted(const AccessPolicy& policy, const Headers& headers, size_t& index);
 // Whether a name (no port, brackets kept) means this machine: localhost, *.localhost, 127.0.0.0/8,
 // [::1].
 bool is_loopback_name(std::string_view name);

@@ -25,8 +25,9 @@ struct Request {
   std::string path_rest;  // what "*" matched in the route's pattern, percent-decoded
   Headers headers;
   std::string body;
-  std::string id;    // the client's x-request-id if it is harmless, else made here
-  std::string peer;  // address of the client, for logs
+  std::string id;        // the client's x-request-id if it is harmless, else made here
+  std::string peer;      // address of the client, for logs
+  size_t key_index = 0;  // which of the API keys it carries, when keys are needed
 
   // First value of a header (name in lower case), or null.
   const std::string* header(std::string_view name) const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/base/digest.h"
 #include "server/api/ollama/routes.h"
 #include "server/api/ollama/wire.h"
 #include "server/api/openai/routes.h"
@@ -38,6 +39,14 @@ Status check_exposure(const AppOptions& options) {
                    " lets other machines in: set --api-key, or add --insecure if that is meant.");
 }
 
+// With several keys, each has a share of its own; its name is not the key, but as stable.
+std::vector<std::string> share_names(const std::vector<std::string>& keys) {
+  std::vector<std::string> out;
+  if (keys.size() < 2) return out;
+  for (const std::string& key : keys) out.push_back(sha256_hex(key));
+  return out;
+}
+
 // "req-abc 127.0.0.1 POST /v1/completions 200 1234 bytes 56.7 ms"; "-" for what is not known.
 std::string access_line(const http::AccessRecord& record) {
   constexpr size_t kMaxPath = 256;
@@ -60,6 +69,8 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedM
   catalogue->models = std::move(models);
   catalogue->version = options.version;
   catalogue->fingerprint = "quern-" + options.version + "-" + std::string(kContract);
+  catalogue->request_timeout = options.request_timeout;
+  catalogue->shares = share_names(options.api_keys);
   auto app = std::unique_ptr<App>(new App());
   app->catalogue_ = catalogue;
   app->draining_ = std::make_shared<std::atomic<bool>>(false);

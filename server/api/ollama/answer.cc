@@ -44,9 +44,9 @@ class Answer {
     if (plan_.with_context) context_ = plan_.request.prompt;
     std::vector<engine::Request> requests;
     requests.push_back(std::move(plan_.request));
-    auto generation = Generation::submit(*model_.engine, std::move(requests));
-    if (!generation.ok()) return fail(from_error(generation.error()));
-    generation_ = std::move(generation).value();
+    if (const auto error = Generation::submit(*model_.engine, std::move(requests), generation_)) {
+      return fail(*error);
+    }
     auto first = generation_->next(exchange_);
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {

@@ -32,6 +32,7 @@ MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, A
   }
   plan.chat = true;
   plan.request.id = request.id;
+  set_origin(catalogue, request, plan.request);
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
   plan.request.max_tokens = plan.common.max_tokens;

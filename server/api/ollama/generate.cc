@@ -82,6 +82,7 @@ MaybeError plan_generate(const Catalogue& catalogue, const http::Request& reques
   if (load_only) return std::nullopt;
   plan.with_context = !raw;
   plan.request.id = request.id;
+  set_origin(catalogue, request, plan.request);
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
   plan.request.max_tokens = plan.common.max_tokens;

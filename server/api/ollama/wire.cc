@@ -134,7 +134,9 @@ http::Response error_response(const ApiError& error) {
   Json body;
   body["error"] = error.message;
   http::Response response{error.status, "application/json; charset=utf-8", dump_json(body), {}};
-  if (error.status == 503) response.headers.push_back({"retry-after", "1"});
+  if (error.status == 503 || error.status == 429) {
+    response.headers.push_back({"retry-after", std::to_string(error.retry_after_s)});
+  }
   return response;
 }
 

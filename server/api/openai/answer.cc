@@ -1,6 +1,9 @@
 // Both forms are built from the same pieces; only the containers differ.
 #include "server/api/openai/answer.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "server/api/generation.h"
 #include "server/api/ids.h"
 
@@ -15,6 +18,7 @@ struct Choice {
   bool finished = false;
   engine::FinishReason reason = engine::FinishReason::kStop;
   engine::Usage usage;
+  double logprob = 0;  // of all tokens together, when asked for
 };
 
 class Answer {
@@ -35,9 +39,10 @@ class Answer {
     headers_.push_back({"x-quern-seed", seed});
     const std::string unused = joined_names(plan_.common.unused);
     if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
-    auto generation = Generation::submit(*plan_.common.model->engine, std::move(plan_.requests));
-    if (!generation.ok()) return fail(from_error(generation.error()));
-    generation_ = std::move(generation).value();
+    if (const auto error = Generation::submit(*plan_.common.model->engine,
+                                              std::move(plan_.requests), generation_)) {
+      return fail(*error);
+    }
     auto first = generation_->next(exchange_);
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
@@ -94,6 +99,9 @@ class Answer {
     piece.logprobs = logprobs_of(index, event);
     if (!choice.begun && !plan_.echo.empty()) piece.text = plan_.echo[index];
     piece.text += event.text;
+    for (const engine::TokenLogprob& token : event.logprobs) {
+      choice.logprob += finite_logprob(token.logprob);
+    }
     choice.begun = true;
     if (event.kind == engine::Event::Kind::kFinished) {
       choice.finished = true;
@@ -151,20 +159,40 @@ class Answer {
     for (size_t i = 0; i < choices_.size(); ++i) {
       const engine::Usage& usage = choices_[i].usage;
       total.completion_tokens += usage.completion_tokens;
-      // The n choices of a prompt share it.
-      if (static_cast<int64_t>(i) % plan_.common.n != 0) continue;
+      // The choices of a prompt share it.
+      if (static_cast<int64_t>(i) % plan_.best_of != 0) continue;
       total.prompt_tokens += usage.prompt_tokens;
       total.cached_tokens += usage.cached_tokens;
     }
     return total;
   }
 
+  // Of each prompt's answers the n likeliest, the likeliest first; all in their order when none is
+  // left out.
+  std::vector<size_t> chosen() const {
+    std::vector<size_t> out;
+    const auto per_prompt = static_cast<size_t>(plan_.best_of);
+    for (size_t begin = 0; begin < choices_.size(); begin += per_prompt) {
+      std::vector<size_t> order(per_prompt);
+      std::iota(order.begin(), order.end(), begin);
+      if (plan_.best_of > plan_.common.n) {
+        std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+          return choices_[a].logprob > choices_[b].logprob;
+        });
+        order.resize(static_cast<size_t>(plan_.common.n));
+      }
+      out.insert(out.end(), order.begin(), order.end());
+    }
+    return out;
+  }
+
   void send_choices() {
     Json out = envelope(plan_.chat ? "chat.completion" : "text_completion");
     out["choices"] = Json::array();
-    for (size_t i = 0; i < choices_.size(); ++i) {
+    size_t index = 0;
+    for (const size_t i : chosen()) {
       Json choice;
-      choice["index"] = i;
+      choice["index"] = index++;
       if (plan_.chat) {
         choice["message"] = {
             {"role", "assistant"}, {"content", choices_[i].text}, {"refusal", nullptr}};
@@ -242,8 +270,12 @@ void answer(http::Exchange& exchange, AnswerPlan plan) { Answer(exchange, std::m
 
 void add_choices(AnswerPlan& plan, const engine::Request& prototype,
                  const std::string& request_id) {
-  for (int64_t i = 0; i < plan.common.n; ++i) {
+  plan.best_of = std::max(plan.best_of, plan.common.n);
+  for (int64_t i = 0; i < plan.best_of; ++i) {
     engine::Request request = prototype;
+    request.priority = plan.common.priority;
+    // What to choose by.
+    if (plan.best_of > plan.common.n && !request.top_logprobs) request.top_logprobs = 0;
     request.id = request_id + "-" + std::to_string(plan.requests.size());
     request.sampling = plan.common.sampling;
     request.sampling.seed += static_cast<uint64_t>(i);

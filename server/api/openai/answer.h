@@ -18,8 +18,10 @@ struct AnswerPlan {
   CommonRequest common;
   bool chat = false;
   std::string fingerprint;
-  std::vector<engine::Request> requests;  // one per choice, in the order of their indices
-  std::vector<std::string> echo;          // per choice: text that goes before, or empty
+  // best_of per prompt, in the order of their indices; the best n of them become choices.
+  std::vector<engine::Request> requests;
+  int64_t best_of = 1;            // at least common.n
+  std::vector<std::string> echo;  // per choice: text that goes before, or empty
   std::vector<std::vector<engine::TokenId>> echo_tokens;  // for its logprobs; may be empty
   bool logprobs = false;
   int64_t top_logprobs = 0;
@@ -27,7 +29,7 @@ struct AnswerPlan {
 
 void answer(http::Exchange& exchange, AnswerPlan plan);
 
-// Requests for n choices of one prompt; choice i draws with seed + i.
+// Requests for best_of answers to one prompt; answer i draws with seed + i.
 void add_choices(AnswerPlan& plan, const engine::Request& prototype, const std::string& request_id);
 
 }  // namespace quern::api::openai

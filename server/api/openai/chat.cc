@@ -85,6 +85,7 @@ MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, A
     return error;
   }
   engine::Request prototype;
+  set_origin(catalogue, request, prototype);
   if (MaybeError error = encode_segments(model, segments, prototype.prompt)) return error;
   plan.logprobs = read_bool(body, "logprobs", false);
   plan.top_logprobs = read_integer(body, "top_logprobs", 0);

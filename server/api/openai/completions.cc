@@ -15,6 +15,7 @@ constexpr std::array kFields = {
     read_field("prompt", FieldType::kAny),
     ranged("max_tokens", FieldType::kInteger, -1, 2147483647.0),
     read_field("echo", FieldType::kBool),
+    ranged("best_of", FieldType::kInteger, 1, 20),
     ranged("logprobs", FieldType::kInteger, 0, 20),
     refused("prompt_embeds"),
     refused("response_format"),
@@ -87,21 +88,29 @@ MaybeError plan_completion(const Catalogue& catalogue, const http::Request& requ
   plan.fingerprint = catalogue.fingerprint;
   std::vector<Prompt> prompts;
   if (MaybeError error = read_prompts(*plan.common.model, body, prompts)) return error;
-  if (prompts.size() * static_cast<size_t>(plan.common.n) > kMaxChoices) {
-    return field_error("n", "'n' times the number of prompts must be at most " +
+  plan.best_of = read_integer(body, "best_of", plan.common.n);
+  if (plan.best_of < plan.common.n) {
+    return field_error("best_of", "'best_of' must be at least 'n'.");
+  }
+  if (plan.best_of > plan.common.n && plan.common.stream) {
+    return field_error("best_of", "'best_of' above 'n' cannot be streamed.");
+  }
+  if (prompts.size() * static_cast<size_t>(plan.best_of) > kMaxChoices) {
+    return field_error("n", "'n' or 'best_of' times the number of prompts must be at most " +
                                 std::to_string(kMaxChoices) + ".");
   }
   const bool echo = read_bool(body, "echo", false);
   plan.logprobs = find_field(body, "logprobs") != nullptr;
   plan.top_logprobs = read_integer(body, "logprobs", 0);
   engine::Request prototype;
+  set_origin(catalogue, request, prototype);
   prototype.max_tokens = read_integer(body, "max_tokens", 16);
   if (plan.logprobs) prototype.top_logprobs = static_cast<int32_t>(plan.top_logprobs);
   prototype.prompt_logprobs = echo && plan.logprobs;
   for (Prompt& prompt : prompts) {
     prototype.prompt = prompt.tokens;
     add_choices(plan, prototype, request.id);
-    for (int64_t i = 0; i < plan.common.n; ++i) {
+    for (int64_t i = 0; i < plan.best_of; ++i) {
       if (echo) plan.echo.push_back(prompt.text);
       if (prototype.prompt_logprobs) plan.echo_tokens.push_back(prompt.tokens);
     }

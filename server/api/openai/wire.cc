@@ -34,6 +34,7 @@ constexpr std::array kFields = {
     ranged("repeat_penalty", FieldType::kNumber, 0.01, 100),
     ranged("repeat_last_n", FieldType::kInteger, -1, kMaxInt),
     read_field("ignore_eos", FieldType::kBool),
+    ranged("priority", FieldType::kInteger, -1000, 1000),
     // Without effect on the answer.
     ignored("user"),
     ignored("metadata"),
@@ -183,7 +184,9 @@ Json error_object(const ApiError& error) {
 
 http::Response error_response(const ApiError& error) {
   http::Response response{error.status, "application/json", dump_json(error_object(error)), {}};
-  if (error.status == 503) response.headers.push_back({"retry-after", "1"});
+  if (error.status == 503 || error.status == 429) {
+    response.headers.push_back({"retry-after", std::to_string(error.retry_after_s)});
+  }
   return response;
 }
 
@@ -196,6 +199,7 @@ MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<c
   if (out.model == nullptr) return unknown_model(name);
   out.model_name = name.empty() ? out.model->id : name;
   out.n = read_integer(body, "n", 1);
+  out.priority = static_cast<int32_t>(read_integer(body, "priority", 0));
   out.stream = read_bool(body, "stream", false);
   read_sampling(body, out.sampling);
   if (MaybeError error = read_stream_options(body, out)) return error;

@@ -27,6 +27,7 @@ struct CommonRequest {
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   int64_t n = 1;
+  int32_t priority = 0;
   bool stream = false;
   bool include_usage = false;
   std::vector<std::string> unused;  // names for x-quern-ignored

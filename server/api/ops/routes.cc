@@ -24,6 +24,20 @@ constexpr std::array kEngineMetrics = {
     EngineMetric{
         "quern_kv_pages_used", "gauge", "Pages in use.",
         [](const engine::EngineStats& s) { return static_cast<uint64_t>(s.kv_pages_used); }},
+    EngineMetric{
+        "quern_kv_pages_idle", "gauge", "Pages with finished prompts, free when needed.",
+        [](const engine::EngineStats& s) { return static_cast<uint64_t>(s.kv_pages_idle); }},
+    EngineMetric{"quern_kv_page_bytes", "gauge", "Size of a page of all layers.",
+                 [](const engine::EngineStats& s) { return s.kv_page_bytes; }},
+    EngineMetric{"quern_kv_pages_evicted_total", "counter", "Pages of finished prompts given up.",
+                 [](const engine::EngineStats& s) { return s.kv_pages_evicted; }},
+    EngineMetric{"quern_preemptions_total", "counter", "Requests that had to wait for pages again.",
+                 [](const engine::EngineStats& s) { return s.preemptions; }},
+    EngineMetric{"quern_prompt_tokens_cached_total", "counter", "Prompt tokens found computed.",
+                 [](const engine::EngineStats& s) { return s.cached_tokens; }},
+    EngineMetric{
+        "quern_predicted_wait_milliseconds", "gauge", "Predicted wait of a request that comes now.",
+        [](const engine::EngineStats& s) { return static_cast<uint64_t>(s.predicted_wait_ms); }},
     EngineMetric{"quern_requests_accepted_total", "counter", "Requests taken by the engine.",
                  [](const engine::EngineStats& s) { return s.requests_accepted; }},
     EngineMetric{"quern_requests_finished_total", "counter", "Requests answered in full.",

@@ -205,6 +205,81 @@ TEST_F(Answers, ChoicesDrawWithTheirOwnSeeds) {
   EXPECT_NE(model_.engine.requests()[4].sampling.seed, model_.engine.requests()[5].sampling.seed);
 }
 
+TEST_F(Answers, ChoicesOfAPromptAreOneGroup) {
+  start({.answer = "ab"});
+  post("/v1/completions", R"({"prompt":["x","yy"],"n":3})");
+  EXPECT_EQ(model_.engine.groups(), 2);
+  post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}],"n":4})");
+  EXPECT_EQ(model_.engine.groups(), 3);
+}
+
+TEST_F(Answers, BestOfPicksTheLikeliest) {
+  // Answer i draws with seed 7 + i, and is the likelier the larger that is.
+  start({.answer = "ab", .logprob_per_seed = 0.125F});
+  const Json body = json(
+      post("/v1/completions", R"({"prompt":"x","n":2,"best_of":5,"seed":7,"max_tokens":2})").body);
+  ASSERT_EQ(body["choices"].size(), 2U);
+  EXPECT_EQ(body["choices"][0]["index"], 0);
+  EXPECT_EQ(body["choices"][1]["index"], 1);
+  EXPECT_TRUE(body["choices"][0]["logprobs"].is_null());
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 2);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 10);  // also of those left out
+  const Json scored =
+      json(post("/v1/completions",
+                R"({"prompt":"x","n":2,"best_of":5,"seed":7,"max_tokens":2,"logprobs":0})")
+               .body);
+  EXPECT_EQ(scored["choices"][0]["logprobs"]["token_logprobs"][0], -0.5 + 11 * 0.125);
+  EXPECT_EQ(scored["choices"][1]["logprobs"]["token_logprobs"][0], -0.5 + 10 * 0.125);
+}
+
+TEST_F(Answers, AFullQueueSaysWhenToComeBack) {
+  start({.busy = true, .wait_ms = 4200});
+  for (const char* path : {"/v1/completions", "/api/generate"}) {
+    const RawResponse response = post(path, R"({"model":"tiny","prompt":"x"})");
+    EXPECT_EQ(response.status, 503);
+    EXPECT_EQ(response.header("retry-after"), "5");
+  }
+  model_.engine.set({.busy = true, .share_full = true});
+  const RawResponse response = post("/v1/completions", R"({"prompt":"x"})");
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(response.header("retry-after"), "1");
+  EXPECT_EQ(json(response.body)["error"]["type"], "rate_limit_error");
+}
+
+TEST_F(Answers, EachKeyHasAShareOfItsOwn) {
+  AppOptions options;
+  options.port = 0;
+  options.api_keys = {"first key", "second key"};
+  options.request_timeout = 9s;
+  auto app = App::create(options, {model_.served()});
+  ASSERT_TRUE(app.ok()) << app.error().message();
+  app_ = std::move(app).value();
+  ASSERT_TRUE(app_->start().ok());
+  const std::string body = R"({"model":"tiny","prompt":"x","stream":false})";
+  for (const char* path : {"/v1/completions", "/api/generate"}) {
+    for (const std::string& key : options.api_keys) {
+      const RawResponse response =
+          tests::post_json(app_->port(), path, body, "Authorization: Bearer " + key + "\r\n");
+      EXPECT_EQ(response.status, 200);
+    }
+  }
+  const auto requests = model_.engine.requests();
+  ASSERT_EQ(requests.size(), 4U);
+  EXPECT_EQ(requests[0].share, requests[2].share);
+  EXPECT_EQ(requests[1].share, requests[3].share);
+  EXPECT_NE(requests[0].share, requests[1].share);
+  EXPECT_EQ(requests[0].share.find("key"), std::string::npos);
+  EXPECT_TRUE(requests[3].deadline.has_value());
+}
+
+TEST_F(Answers, OneKeyOrNoneNeedsNoShares) {
+  start();
+  post("/v1/completions", R"({"prompt":"x","priority":-3})");
+  EXPECT_TRUE(model_.engine.requests().back().share.empty());
+  EXPECT_FALSE(model_.engine.requests().back().deadline.has_value());
+  EXPECT_EQ(model_.engine.requests().back().priority, -3);
+}
+
 TEST_F(Answers, EchoAndLegacyLogprobs) {
   start({.answer = "ab"});
   const Json body = json(

@@ -56,7 +56,9 @@ class FakeStream final : public engine::Stream {
     event.text = std::string(1, c);
     event.tokens = {byte_token(c)};
     if (request_.top_logprobs) {
-      engine::TokenLogprob logprob{byte_token(c), -0.5F, {}};
+      const float extra =
+          behaviour_.logprob_per_seed * static_cast<float>(request_.sampling.seed % 1000);
+      engine::TokenLogprob logprob{byte_token(c), -0.5F + extra, {}};
       for (int i = 0; i < *request_.top_logprobs; ++i) {
         logprob.top.emplace_back(byte_token(static_cast<char>('a' + i)),
                                  -0.5F - static_cast<float>(i));
@@ -103,6 +105,22 @@ constexpr std::string_view kTemplate =
 
 engine::TokenId byte_token(char c) { return kFirstByte + static_cast<unsigned char>(c); }
 
+Result<std::vector<std::unique_ptr<engine::Stream>>> FakeEngine::submit_group(
+    std::vector<engine::Request> requests) {
+  std::vector<std::unique_ptr<engine::Stream>> streams;
+  for (engine::Request& request : requests) {
+    QUERN_ASSIGN_OR_RETURN(auto stream, submit(std::move(request)));
+    streams.push_back(std::move(stream));
+  }
+  ++groups_;
+  return streams;
+}
+
+bool FakeEngine::share_is_full(std::string_view) const {
+  const std::lock_guard lock(mutex_);
+  return behaviour_.share_full;
+}
+
 Result<std::unique_ptr<engine::Stream>> FakeEngine::submit(engine::Request request) {
   const std::lock_guard lock(mutex_);
   if (behaviour_.busy) {
@@ -123,6 +141,7 @@ engine::EngineStats FakeEngine::stats() const {
   stats.running = alive();
   const std::lock_guard lock(mutex_);
   stats.requests_accepted = requests_.size();
+  stats.predicted_wait_ms = behaviour_.wait_ms;
   return stats;
 }
 

@@ -22,6 +22,9 @@ struct FakeBehaviour {
   std::chrono::milliseconds between_tokens{0};
   int fail_after_tokens = -1;  // that many tokens, then kFailed
   bool busy = false;           // submit is kBusy
+  bool share_full = false;     // and it is the share's fault
+  double wait_ms = 0;          // predicted
+  float logprob_per_seed = 0;  // of each token, on top of -0.5
   int64_t context_tokens = 512;
 };
 
@@ -30,6 +33,9 @@ class FakeEngine final : public engine::Engine {
   explicit FakeEngine(FakeBehaviour behaviour = {}) : behaviour_(std::move(behaviour)) {}
 
   Result<std::unique_ptr<engine::Stream>> submit(engine::Request request) override;
+  Result<std::vector<std::unique_ptr<engine::Stream>>> submit_group(
+      std::vector<engine::Request> requests) override;
+  bool share_is_full(std::string_view share) const override;
   engine::EngineStats stats() const override;
   const loader::Model& model() const override;  // there is none: not to be called
   int64_t context_tokens() const override { return behaviour_.context_tokens; }
@@ -39,6 +45,8 @@ class FakeEngine final : public engine::Engine {
   void set(FakeBehaviour behaviour);
   // Requests submitted so far.
   std::vector<engine::Request> requests() const;
+  // Groups of requests submitted so far.
+  int groups() const { return groups_.load(); }
   // Streams alive now.
   int alive() const { return alive_->load(); }
   bool wait_until_idle(std::chrono::milliseconds timeout) const;
@@ -47,6 +55,7 @@ class FakeEngine final : public engine::Engine {
   mutable std::mutex mutex_;
   FakeBehaviour behaviour_;
   std::vector<engine::Request> requests_;
+  std::atomic<int> groups_{0};
   std::shared_ptr<std::atomic<int>> alive_ = std::make_shared<std::atomic<int>>(0);
 };
 

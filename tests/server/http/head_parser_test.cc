@@ -194,7 +194,10 @@ TEST(Access, OriginsOfThisMachineOnly) {
 TEST(Access, Keys) {
   AccessPolicy policy;
   policy.api_keys = {"secret", "other"};
-  const auto accepted = [&](Headers headers) { return key_accepted(policy, headers); };
+  const auto accepted = [&](Headers headers) {
+    size_t index = 0;
+    return key_accepted(policy, headers, index);
+  };
   EXPECT_TRUE(accepted({{"authorization", "Bearer secret"}}));
   EXPECT_TRUE(accepted({{"authorization", "bearer other"}}));
   EXPECT_TRUE(accepted({{"x-api-key", "secret"}}));

@@ -1,0 +1,222 @@
+// The reproducibility contract through HTTP, on the demo model: the bytes of an answer are the same
+// alone and in a crowd, with computed prompts and without, from any key; and what usage says about
+// computed prompts is true.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "config/hardware/profile.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "models/loader/embedded_model.h"
+#include "server/api/app/app.h"
+#include "tests/server/support/raw_client.h"
+
+namespace quern::api {
+namespace {
+
+using tests::RawClient;
+using tests::RawResponse;
+
+// What of an answer must not change from one time to the next.
+std::string essence(const std::string& body) {
+  auto parsed = parse_json(body);
+  if (!parsed.ok()) return "not JSON: " + body.substr(0, 200);
+  parsed->erase("id");
+  parsed->erase("created");
+  if (parsed->contains("usage")) (*parsed)["usage"].erase("prompt_tokens_details");
+  return parsed->dump();
+}
+
+class CrowdTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
+    auto backend = cpu::create_cpu_backend({.profile = hardware::probe_hardware(), .threads = 2});
+    ASSERT_TRUE(backend.ok()) << backend.error().message();
+    backend_ = std::move(*backend);
+    auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+    ASSERT_TRUE(file.ok()) << file.error().message();
+    auto model = loader::Model::load(*file, *backend_);
+    ASSERT_TRUE(model.ok()) << model.error().message();
+    model_ = *model;
+  }
+  void TearDown() override {
+    app_.reset();
+    engine_.reset();
+  }
+
+  void serve(const engine::EngineOptions& options, std::vector<std::string> keys = {}) {
+    app_.reset();
+    engine_.reset();
+    auto engine = engine::Engine::create(model_, *backend_, options);
+    ASSERT_TRUE(engine.ok()) << engine.error().message();
+    engine_ = std::move(*engine);
+    AppOptions front;
+    front.port = 0;
+    front.api_keys = std::move(keys);
+    auto app = App::create(front, {describe_model(*engine_, "demo", "")});
+    ASSERT_TRUE(app.ok()) << app.error().message();
+    app_ = std::move(*app);
+    ASSERT_TRUE(app_->start().ok());
+  }
+
+  std::string post(const std::string& path, const std::string& body,
+                   const std::string& headers = "") const {
+    RawClient client(app_->port());
+    client.send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers +
+                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    const RawResponse response = client.read_response(std::chrono::seconds(120));
+    return response.status == 200 ? response.body
+                                  : "status " + std::to_string(response.status) + response.body;
+  }
+
+  static std::string request(uint32_t seed) {
+    static const char* const kBeginnings[] = {
+        "Once upon a time", "One day, a little girl named Lily found",
+        "The big dog was very sad because he could not find his red ball. He looked in the house, "
+        "in the garden and under the old tree, and then he asked his friend the cat: "};
+    Json body;
+    body["prompt"] = kBeginnings[seed % 3];
+    body["seed"] = seed;
+    body["max_tokens"] = 20 + seed % 30;
+    body["temperature"] = seed % 4 == 0 ? 0.0 : 0.9;
+    if (seed % 5 == 0) body["logprobs"] = 2;
+    if (seed % 6 == 0) body["n"] = 3;
+    return body.dump();
+  }
+
+  std::unique_ptr<backend::Backend> backend_;
+  std::shared_ptr<const loader::Model> model_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<App> app_;
+};
+
+TEST_F(CrowdTest, AnswersAreTheSameAloneAndInACrowd) {
+  constexpr uint32_t kRequests = 12;
+  engine::EngineOptions cold;
+  cold.idle_prompt_bytes = 0;
+  serve(cold);
+  std::vector<std::string> alone;
+  for (uint32_t seed = 0; seed < kRequests; ++seed) {
+    alone.push_back(essence(post("/v1/completions", request(seed))));
+    ASSERT_NE(alone.back().find("choices"), std::string::npos) << alone.back();
+  }
+  engine::EngineOptions tight;
+  tight.context_tokens = 256;
+  tight.kv_bytes = 14 * graph::KvStorage::bytes_per_page(*model_->weights(), tight.kv_format);
+  engine::EngineOptions roomy;
+  roomy.max_step_tokens = 24;
+  for (const engine::EngineOptions& options : {roomy, tight}) {
+    serve(options);
+    for (int round = 0; round < 2; ++round) {  // cold and hot
+      std::vector<std::thread> clients;
+      std::vector<std::string> answers(kRequests);
+      for (uint32_t seed = 0; seed < kRequests; ++seed) {
+        clients.emplace_back(
+            [&, seed] { answers[seed] = essence(post("/v1/completions", request(seed))); });
+        clients.emplace_back([&, seed] { post("/v1/completions", request(100 + seed)); });
+        clients.emplace_back([&, seed] {  // one that leaves
+          RawClient client(app_->port());
+          const std::string body = request(200 + seed);
+          client.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+                      std::to_string(body.size()) + "\r\n\r\n" + body);
+          std::this_thread::sleep_for(std::chrono::milliseconds(seed * 7));
+          client.close();
+        });
+      }
+      for (std::thread& client : clients) client.join();
+      for (uint32_t seed = 0; seed < kRequests; ++seed) EXPECT_EQ(answers[seed], alone[seed]);
+    }
+    EXPECT_GT(engine_->stats().cached_tokens, 100U);
+  }
+  EXPECT_GT(engine_->stats().kv_pages_evicted, 0U);
+}
+
+TEST_F(CrowdTest, UsageTellsWhatWasFoundComputed) {
+  serve({});
+  Json body;
+  body["prompt"] =
+      "The big dog was very sad because he could not find his red ball. He looked in "
+      "the house, in the garden and under the old tree.";
+  body["max_tokens"] = 3;
+  const auto usage = [&](const std::string& headers = "") {
+    auto parsed = parse_json(post("/v1/completions", body.dump(), headers));
+    return parsed.ok() ? (*parsed)["usage"] : Json();
+  };
+  const Json cold = usage();
+  const Json hot = usage();
+  EXPECT_EQ(cold["prompt_tokens_details"]["cached_tokens"], 0);
+  EXPECT_GE(hot["prompt_tokens_details"]["cached_tokens"], 32);
+  EXPECT_EQ(cold["prompt_tokens"], hot["prompt_tokens"]);
+  // Ollama counts computed and found tokens together.
+  Json generate;
+  generate["model"] = "demo";
+  generate["prompt"] = body["prompt"];
+  generate["raw"] = true;
+  generate["stream"] = false;
+  generate["options"]["num_predict"] = 3;
+  const auto answer = parse_json(post("/api/generate", generate.dump()));
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ((*answer)["prompt_eval_count"], hot["prompt_tokens"]);
+
+  serve({}, {"key one", "key two"});
+  usage("Authorization: Bearer key one\r\n");
+  EXPECT_EQ(usage("Authorization: Bearer key two\r\n")["prompt_tokens_details"]["cached_tokens"],
+            0);
+  EXPECT_GE(usage("Authorization: Bearer key one\r\n")["prompt_tokens_details"]["cached_tokens"],
+            32);
+}
+
+TEST_F(CrowdTest, ChoicesComeFromOnePromptComputation) {
+  serve({});
+  Json body;
+  body["messages"] = Json::array({{{"role", "user"}, {"content", "Tell me about the red ball."}}});
+  body["n"] = 4;
+  body["seed"] = 5;
+  body["max_tokens"] = 8;
+  const auto parsed = parse_json(post("/v1/chat/completions", body.dump()));
+  ASSERT_TRUE(parsed.ok());
+  ASSERT_EQ((*parsed)["choices"].size(), 4U);
+  EXPECT_EQ(engine_->stats().prompt_tokens, (*parsed)["usage"]["prompt_tokens"].get<uint64_t>());
+  for (int i = 0; i < 4; ++i) {
+    Json one = body;
+    one["n"] = 1;
+    one["seed"] = 5 + i;
+    const auto single = parse_json(post("/v1/chat/completions", one.dump()));
+    ASSERT_TRUE(single.ok());
+    EXPECT_EQ((*single)["choices"][0]["message"]["content"],
+              (*parsed)["choices"][static_cast<size_t>(i)]["message"]["content"]);
+  }
+}
+
+TEST_F(CrowdTest, BestOfIsTheLikeliestOfThem) {
+  serve({});
+  Json body;
+  body["prompt"] = "One day, a little girl named Lily found";
+  body["n"] = 6;
+  body["seed"] = 11;
+  body["max_tokens"] = 12;
+  body["logprobs"] = 0;
+  const auto all = parse_json(post("/v1/completions", body.dump()));
+  ASSERT_TRUE(all.ok());
+  double best = -1e9;
+  std::string text;
+  for (const Json& choice : (*all)["choices"]) {
+    double sum = 0;
+    for (const Json& logprob : choice["logprobs"]["token_logprobs"]) sum += logprob.get<double>();
+    if (sum <= best) continue;
+    best = sum;
+    text = choice["text"];
+  }
+  body["n"] = 1;
+  body["best_of"] = 6;
+  body.erase("logprobs");
+  const auto chosen = parse_json(post("/v1/completions", body.dump()));
+  ASSERT_TRUE(chosen.ok());
+  ASSERT_EQ((*chosen)["choices"].size(), 1U);
+  EXPECT_EQ((*chosen)["choices"][0]["text"], text);
+}
+
+}  // namespace
+}  // namespace quern::api
