@@ -8,7 +8,9 @@
 #include "config/hardware/cpu_probe.h"
 #include "engine/run/engine_loop.h"
 #include "engine/run/memory_plan.h"
+#include "engine/run/model_digest.h"
 #include "engine/run/model_runner.h"
+#include "engine/types/contract.h"
 #include "models/gguf/reader.h"
 
 namespace quern::engine {
@@ -69,6 +71,33 @@ uint64_t memory_for_cache(const loader::Model& model) {
   return (available - weights) / 10 * 9;
 }
 
+Result<std::unique_ptr<StoreWorker>> open_store(const std::shared_ptr<const loader::Model>& model,
+                                                const backend::Backend& backend,
+                                                const EngineOptions& options,
+                                                const LoopOptions& loop) {
+  QUERN_ASSIGN_OR_RETURN(auto store,
+                         PageStore::open({options.page_directory, options.page_directory_bytes,
+                                          options.log, nullptr}));
+  StoreWorkerOptions worker;
+  worker.page_bytes = loop.kv_page_bytes;
+  worker.page_tokens = loop.budget.page_tokens;
+  PageOrigin origin;
+  origin.contract = kContract;
+  origin.backend = backend.name();
+  origin.kv_format = std::to_string(static_cast<int>(options.kv_format));
+  origin.context_tokens = options.context_tokens;
+  origin.page_tokens = worker.page_tokens;
+  origin.page_bytes = worker.page_bytes;
+  return StoreWorker::start(
+      std::move(store), worker,
+      [model, origin, directory = options.page_directory]() mutable -> std::optional<Digest> {
+        const auto digest = model_digest(model->file(), directory);
+        if (!digest) return std::nullopt;
+        origin.model = *digest;
+        return origin_digest(origin);
+      });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Model> model,
@@ -106,9 +135,13 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
                           loop.budget.max_step_outputs};
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
                          ModelRunner::create(model, backend, shape));
+  std::unique_ptr<StoreWorker> store;
+  if (!options.page_directory.empty() && loop.budget.max_idle_pages > 0) {
+    QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
+  }
   const tokenizer::Tokenizer& tokenizer = model->tokenizer();
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
-                         EngineLoop::start(std::move(runner), tokenizer, loop));
+                         EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store)));
   return std::unique_ptr<Engine>(
       std::make_unique<ModelEngine>(std::move(model), plan, std::move(started)));
 }

@@ -6,10 +6,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include "config/base/log.h"
 #include "config/base/result.h"
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
@@ -27,6 +29,10 @@ struct EngineOptions {
   int32_t max_queued_per_share = 0;  // waiting for one share; 0: max_queued
   // Of kv_bytes, what computed prompts that nobody uses may hold; they make room when needed.
   uint64_t idle_prompt_bytes = UINT64_MAX;
+  // Where computed prompts outlive the process; empty: nowhere. Bounded by bytes.
+  std::filesystem::path page_directory;
+  uint64_t page_directory_bytes = uint64_t{10} << 30;
+  Log log = Log::none();
   int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
 };

@@ -12,6 +12,8 @@
 namespace quern::engine {
 namespace {
 
+// What a step may copy for the disk: about a millisecond.
+constexpr uint64_t kSaveBytesPerStep = uint64_t{8} << 20;
 constexpr double kAnswerBlend = 0.1;  // weight of the newest answer's length
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
@@ -22,12 +24,23 @@ Error out_of_memory() {
 
 }  // namespace
 
-EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab)
-    : runner_(&runner), n_vocab_(n_vocab), scheduler_(budget), sampler_(n_vocab) {
+Error too_late() {
+  return Error(ErrorKind::kBusy,
+               "the request did not finish within its time; ask for fewer tokens, allow more time "
+               "or retry when less is running");
+}
+
+EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
+                       StoreWorker* store)
+    : runner_(&runner), store_(store), n_vocab_(n_vocab), scheduler_(budget), sampler_(n_vocab) {
   logits_.resize(static_cast<size_t>(budget.max_step_outputs) * static_cast<size_t>(n_vocab));
 }
 
 void EngineCore::accept(Submission submission) {
+  if (!start_loading(submission)) accept_group(std::move(submission));
+}
+
+void EngineCore::accept_group(Submission submission) {
   std::vector<Submission> siblings = std::move(submission.siblings);
   std::optional<SequenceId> leader = accept_one(std::move(submission), std::nullopt);
   for (Submission& sibling : siblings) {
@@ -64,10 +77,11 @@ ShareId EngineCore::share_of(const std::string& name) {
 
 void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader) {
   const Sequence& sequence = *submission.sequence;
-  const auto it = live_
-                      .emplace(id, Live{std::move(submission.sequence),
-                                        std::move(submission.events), Event{}, 0})
-                      .first;
+  const auto it =
+      live_
+          .emplace(id, Live{std::move(submission.sequence), std::move(submission.events), Event{},
+                            0, std::move(submission.page_names)})
+          .first;
   const bool prompt_only = !sequence.wants_tokens();
   if (prompt_only && !sequence.request().prompt_logprobs) {
     finish(it, FinishReason::kLength);
@@ -91,7 +105,11 @@ void EngineCore::step() {
   bool planned = false;
   try {
     sweep();
-    if (idle()) return;
+    if (store_ != nullptr) {
+      take_loaded();
+      save_some(kSaveBytesPerStep);
+    }
+    if (live_.empty()) return;
     const TimePoint begin = now();
     plan_ = scheduler_.plan(meter_.costs());
     planned = true;
@@ -109,15 +127,14 @@ void EngineCore::step() {
 
 void EngineCore::sweep() {
   const TimePoint time = now();
+  sweep_loading(time);
   for (auto it = live_.begin(); it != live_.end();) {
     const auto next = std::next(it);
     const auto& deadline = it->second.sequence->request().deadline;
     if (it->second.events->cancelled()) {
       finish(it, FinishReason::kCancelled);
     } else if (deadline && time >= *deadline) {
-      fail(it, Error(ErrorKind::kBusy,
-                     "the request did not finish within its time; ask for fewer tokens, allow more "
-                     "time or retry when less is running"));
+      fail(it, too_late());
     }
     it = next;
   }
@@ -242,6 +259,7 @@ void EngineCore::finish_prompt(LiveMap::iterator it, std::span<const float> row)
     row_copy_.assign(row.begin(), row.end());
     draw(follower, row_copy_);
   }
+  note_prompt(live);
 }
 
 void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
@@ -324,6 +342,11 @@ void EngineCore::fail_step(const Error& error) {
 }
 
 void EngineCore::fail_all(const Error& error) {
+  for (const auto& [ticket, loading] : loading_) {
+    for (const Submission& sibling : loading.group.siblings) end_unstarted(sibling, error);
+    end_unstarted(loading.group, error);
+  }
+  loading_.clear();
   while (!live_.empty()) fail(live_.begin(), error);
 }
 

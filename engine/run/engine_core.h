@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "engine/sample/sampler.h"
 #include "engine/scheduler/scheduler.h"
 #include "engine/sequence/sequence.h"
+#include "engine/store/store_worker.h"
 
 namespace quern::engine {
 
@@ -29,7 +31,11 @@ struct Submission {
   std::shared_ptr<EventQueue> events;
   // More answers to the same prompt, which is computed once for all of them.
   std::vector<Submission> siblings = {};
+  std::vector<Digest> page_names = {};  // of the prompt's whole pages; empty without a disk cache
 };
+
+// What a request past its deadline ends with.
+Error too_late();
 
 struct CoreCounters {
   uint64_t finished = 0;
@@ -37,6 +43,7 @@ struct CoreCounters {
   uint64_t cancelled = 0;
   uint64_t prompt_tokens = 0;      // computed, recomputation not counted
   uint64_t cached_tokens = 0;      // of prompts, taken from the prefix tree or a sibling
+  uint64_t restored_pages = 0;     // read from disk
   uint64_t completion_tokens = 0;  // drawn
   uint64_t steps = 0;
   uint64_t preemptions = 0;
@@ -44,8 +51,10 @@ struct CoreCounters {
 
 class EngineCore {
  public:
-  // `runner` must outlive the core.
-  EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab);
+  // `runner` and `store` must outlive the core. `store`, where computed prompts are kept on disk,
+  // may be null.
+  EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
+             StoreWorker* store = nullptr);
 
   // Takes a request and its siblings in; memory running out ends them with an event, as everywhere.
   void accept(Submission submission);
@@ -54,7 +63,14 @@ class EngineCore {
   // Ends everything with this error.
   void fail_all(const Error& error);
 
-  bool idle() const { return live_.empty(); }
+  bool idle() const { return live_.empty() && loading_.empty(); }
+  // Nothing can be computed before the disk has answered.
+  bool only_loads() const { return live_.empty() && !loading_.empty(); }
+  // Computed prompts wait to be handed to the disk; step() does a little of it.
+  bool saves() const { return !saving_.empty(); }
+  int32_t n_loading() const;
+  // Hands over what the disk's queue takes now. For an orderly end.
+  void save_all();
   const Scheduler& scheduler() const { return scheduler_; }
   const StepCosts& costs() const { return meter_.costs(); }
   // How long a request that comes now would wait for its first step, as measured so far.
@@ -70,9 +86,31 @@ class EngineCore {
     std::shared_ptr<EventQueue> events;
     Event prompt_piece;  // collects prompt log-probabilities
     int64_t n_cached = 0;
+    std::vector<Digest> page_names;
+  };
+  // A group whose prompt is being read from disk.
+  struct Loading {
+    Submission group;
+    size_t first_page = 0;
+  };
+  // A computed prompt on its way to the disk.
+  struct Saving {
+    ShareId share = 0;
+    std::vector<TokenId> tokens;
+    std::vector<Digest> names;
+    size_t next = 0;  // index of a page
   };
   using LiveMap = std::map<SequenceId, Live>;
 
+  // engine_core_store.cc
+  bool start_loading(Submission& group);
+  void take_loaded();
+  void sweep_loading(TimePoint time);
+  void end_unstarted(const Submission& one, const std::optional<Error>& error);
+  void note_prompt(const Live& live);
+  bool save_some(uint64_t bytes);
+
+  void accept_group(Submission submission);
   std::optional<SequenceId> accept_one(Submission submission, std::optional<SequenceId> leader);
   void enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader);
   ShareId share_of(const std::string& name);
@@ -90,6 +128,10 @@ class EngineCore {
   void fail_step(const Error& error);
 
   StepRunner* runner_;
+  StoreWorker* store_;
+  std::map<uint64_t, Loading> loading_;  // by ticket
+  std::deque<Saving> saving_;
+  uint64_t last_ticket_ = 0;
   int64_t n_vocab_;
   Scheduler scheduler_;
   Sampler sampler_;

@@ -29,6 +29,9 @@ class QueueStream final : public Stream {
   std::shared_ptr<EventQueue> events_;
 };
 
+// How often to look for clients that left while the disk reads.
+constexpr auto kDiskLook = std::chrono::milliseconds(5);
+
 Error shutting_down() {
   return Error(ErrorKind::kBusy, "the server is shutting down; retry later or elsewhere");
 }
@@ -36,20 +39,32 @@ Error shutting_down() {
 }  // namespace
 
 EngineLoop::EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
-                       const LoopOptions& options)
+                       const LoopOptions& options, std::unique_ptr<StoreWorker> store)
     : options_(options),
       tokenizer_(&tokenizer),
       runner_(std::move(runner)),
-      core_(*runner_, options.budget, options.limits.n_vocab) {
+      store_(std::move(store)),
+      core_(*runner_, options.budget, options.limits.n_vocab, store_.get()) {
   stats_.kv_pages_total = options.budget.n_pages;
   stats_.kv_page_bytes = options.kv_page_bytes;
 }
 
 Result<std::unique_ptr<EngineLoop>> EngineLoop::start(std::unique_ptr<StepRunner> runner,
                                                       const tokenizer::Tokenizer& tokenizer,
-                                                      const LoopOptions& options) {
+                                                      const LoopOptions& options,
+                                                      std::unique_ptr<StoreWorker> store) {
   try {
-    std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(runner), tokenizer, options));
+    std::unique_ptr<EngineLoop> loop(
+        new EngineLoop(std::move(runner), tokenizer, options, std::move(store)));
+    if (loop->store_) {
+      loop->store_->on_loaded([raw = loop.get()] {
+        {
+          const std::lock_guard lock(raw->mutex_);
+          raw->loaded_ = true;
+        }
+        raw->wake_.notify_all();
+      });
+    }
     loop->thread_ = std::thread([raw = loop.get()] { raw->run(); });
     return loop;
   } catch (const std::bad_alloc&) {
@@ -73,6 +88,8 @@ EngineLoop::~EngineLoop() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  core_.save_all();
+  store_.reset();  // its thread may still call back until here
 }
 
 Result<std::unique_ptr<Stream>> EngineLoop::submit(Request request) {
@@ -96,6 +113,8 @@ Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
   admission.deadline = requests.front().deadline;
   std::vector<std::unique_ptr<Stream>> streams;
   Submission group;
+  std::vector<Digest> names;
+  if (store_) names = store_->names(admission.share, requests.front().prompt);
   for (Request& request : requests) {
     auto events = std::make_shared<EventQueue>(options_.max_pending_bytes);
     streams.push_back(std::make_unique<QueueStream>(events));
@@ -109,11 +128,12 @@ Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
       group.siblings.push_back(std::move(one));
     }
   }
+  group.page_names = std::move(names);
   {
     const std::lock_guard lock(mutex_);
     QUERN_RETURN_IF_ERROR(check_room(admission, n_sequences));
     inbox_.push_back(std::move(group));
-    n_inbox_ += n_sequences;
+    n_unpublished_ += n_sequences;
     waiting_by_share_[admission.share] += static_cast<int32_t>(n_sequences);
     stats_.requests_accepted += static_cast<uint64_t>(n_sequences);
   }
@@ -124,7 +144,7 @@ Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
 // Precondition: mutex_ is held.
 Status EngineLoop::check_room(const Request& request, int64_t n_sequences) const {
   if (refusal_) return *refusal_;
-  const int64_t unstarted = n_inbox_ + stats_.queued;
+  const int64_t unstarted = n_unpublished_ + stats_.queued;
   const int64_t slots = options_.budget.max_running - stats_.running;
   // A group that is larger than the whole queue still runs when nothing waits.
   if (unstarted > 0 && unstarted + n_sequences > options_.max_queued + slots) {
@@ -184,10 +204,17 @@ bool EngineLoop::turn() {
   bool expired = false;
   {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return stop_ || !inbox_.empty() || !core_idle_; });
+    const auto ready = [this] {
+      return stop_ || !inbox_.empty() || loaded_ || (!core_idle_ && !core_only_loads_);
+    };
+    if (core_only_loads_ || core_saves_) {
+      wake_.wait_for(lock, kDiskLook, ready);  // somebody may have left meanwhile
+    } else {
+      wake_.wait(lock, ready);
+    }
+    loaded_ = false;
     if (stop_ && inbox_.empty() && core_idle_) return false;
     arrived.swap(inbox_);
-    n_inbox_ = 0;
     core_idle_ = false;  // what arrived counts as the core's from here on
     expired = deadline_ && Clock::now() >= *deadline_;
   }
@@ -204,19 +231,26 @@ void EngineLoop::publish_stats() {
   const Scheduler& scheduler = core_.scheduler();
   const double wait_ms = core_.predicted_wait_ns() / 1e6;
   auto waiting = core_.waiting_by_share();
+  DiskStats disk;
+  if (store_) {
+    const PageStoreCounters counted = store_->counters();
+    disk = {counters.restored_pages, counted.saved, counted.damaged, counted.failed, counted.bytes};
+  }
   {
     const std::lock_guard lock(mutex_);
     stats_.running = scheduler.n_running();
-    stats_.queued = scheduler.n_waiting();
+    stats_.queued = scheduler.n_waiting() + core_.n_loading();
     stats_.kv_pages_used = scheduler.n_pages_used();
     stats_.kv_pages_idle = scheduler.n_pages_idle();
     stats_.kv_pages_evicted = scheduler.n_pages_evicted();
     stats_.cached_tokens = counters.cached_tokens;
     stats_.predicted_wait_ms = wait_ms;
     waiting_by_share_ = std::move(waiting);
+    n_unpublished_ = 0;
     for (const Submission& arrived : inbox_) {  // during this step
-      waiting_by_share_[arrived.sequence->request().share] +=
-          1 + static_cast<int32_t>(arrived.siblings.size());
+      const int64_t n = 1 + static_cast<int64_t>(arrived.siblings.size());
+      waiting_by_share_[arrived.sequence->request().share] += static_cast<int32_t>(n);
+      n_unpublished_ += n;
     }
     stats_.requests_finished = counters.finished;
     stats_.requests_failed = counters.failed;
@@ -227,6 +261,9 @@ void EngineLoop::publish_stats() {
     stats_.preemptions = counters.preemptions;
     if (core_.broken() && !refusal_) refusal_ = core_.broken();
     core_idle_ = core_.idle();
+    core_only_loads_ = core_.only_loads();
+    core_saves_ = core_.saves();
+    if (store_) stats_.disk = disk;
   }
   if (core_.idle()) empty_.notify_all();
 }

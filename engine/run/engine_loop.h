@@ -38,9 +38,11 @@ struct LoopOptions {
 class EngineLoop {
  public:
   // Starts the thread. `tokenizer` must outlive the loop.
+  // `store`, where computed prompts outlive the process, may be null.
   static Result<std::unique_ptr<EngineLoop>> start(std::unique_ptr<StepRunner> runner,
                                                    const tokenizer::Tokenizer& tokenizer,
-                                                   const LoopOptions& options);
+                                                   const LoopOptions& options,
+                                                   std::unique_ptr<StoreWorker> store = nullptr);
   // Fails what is left and joins the thread.
   ~EngineLoop();
   EngineLoop(const EngineLoop&) = delete;
@@ -55,7 +57,7 @@ class EngineLoop {
 
  private:
   EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
-             const LoopOptions& options);
+             const LoopOptions& options, std::unique_ptr<StoreWorker> store);
   Status check_room(const Request& request, int64_t n_sequences) const;
   bool share_is_full_locked(std::string_view share) const;
   void run();
@@ -66,18 +68,22 @@ class EngineLoop {
   const LoopOptions options_;
   const tokenizer::Tokenizer* tokenizer_;
   std::unique_ptr<StepRunner> runner_;
+  std::unique_ptr<StoreWorker> store_;  // may be null; its thread calls back, see the destructor
   EngineCore core_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;   // the thread waits here for work
   std::condition_variable empty_;  // drain() waits here for the last request to end
   std::vector<Submission> inbox_;
-  int64_t n_inbox_ = 0;  // sequences in inbox_
+  int64_t n_unpublished_ = 0;  // sequences accepted since stats_ was made
   EngineStats stats_;
   std::map<std::string, int32_t, std::less<>> waiting_by_share_;  // as of the last step
   std::optional<Error> refusal_;  // why nothing is accepted any more
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   bool core_idle_ = true;
+  bool core_only_loads_ = false;  // waits for the disk
+  bool core_saves_ = false;       // has something for the disk, but no hurry
+  bool loaded_ = false;           // the disk has answered
   bool stop_ = false;
 
   std::thread thread_;

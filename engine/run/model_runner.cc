@@ -18,6 +18,7 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::shared_ptr<const l
   QUERN_ASSIGN_OR_RETURN(
       runner->forward_,
       graph::ForwardPass::create(backend, weights, shape.max_step_tokens, shape.max_step_outputs));
+  runner->page_bytes_ = graph::KvStorage::bytes_per_page(*weights, shape.kv_format);
   runner->model_ = std::move(model);
   return runner;
 }

@@ -29,6 +29,11 @@ class ModelRunner final : public StepRunner {
 
   Status run(const ops::StepInputs& inputs, std::span<float> logits) override;
   void copy_page(PageId from, PageId to) override { cache_->copy_page(from, to); }
+  uint64_t page_bytes() const override { return page_bytes_; }
+  void read_page(PageId page, std::span<std::byte> out) override { cache_->read_page(page, out); }
+  void write_page(PageId page, std::span<const std::byte> bytes) override {
+    cache_->write_page(page, bytes);
+  }
   Status check_model() const override;
 
  private:
@@ -36,6 +41,7 @@ class ModelRunner final : public StepRunner {
 
   std::shared_ptr<const loader::Model> model_;
   std::unique_ptr<graph::KvStorage> cache_;
+  uint64_t page_bytes_ = 0;
   std::unique_ptr<graph::ForwardPass> forward_;
 };
 

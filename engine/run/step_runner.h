@@ -2,6 +2,8 @@
 // tests.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "config/base/result.h"
@@ -19,6 +21,10 @@ class StepRunner {
   virtual Status run(const ops::StepInputs& inputs, std::span<float> logits) = 0;
   // Makes one page of keys and values equal to another, between steps.
   virtual void copy_page(PageId from, PageId to) = 0;
+  // One page of keys and values, all layers, in an order of its own; between steps.
+  virtual uint64_t page_bytes() const = 0;
+  virtual void read_page(PageId page, std::span<std::byte> out) = 0;
+  virtual void write_page(PageId page, std::span<const std::byte> bytes) = 0;
   // An error once nothing that run() returned can be trusted any more: the model is gone. Sticky.
   virtual Status check_model() const = 0;
 };

@@ -75,6 +75,19 @@ class Scheduler {
   // computed and nothing else.
   void fork(SequenceId follower);
 
+  // Pages of the tree that hold the first tokens of `tokens`, at most `max_pages`.
+  std::vector<PageId> known_pages(ShareId share, std::span<const TokenId> tokens,
+                                  size_t max_pages) const;
+  // Puts n pages, from page `first` of `tokens` on, into the tree; their contents are to be written
+  // before the next step. Fewer when the pages before them are not known or no page can be had
+  // without taking one from a sequence. Precondition: `tokens` fills them.
+  struct Adopted {
+    size_t index;  // in `tokens`, counted in pages
+    PageId page;
+  };
+  std::vector<Adopted> adopt(ShareId share, std::span<const TokenId> tokens, size_t first,
+                             size_t n);
+
   std::span<const PageId> pages(SequenceId id) const { return entry(id).pages.pages(); }
   // Tokens of the sequence whose keys and values are in its pages.
   int64_t n_computed(SequenceId id) const { return entry(id).n_computed; }

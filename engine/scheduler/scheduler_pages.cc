@@ -1,5 +1,6 @@
 // The Scheduler's dealings with pages: admission, growth, preemption, and what equal prompts share.
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "config/base/check.h"
@@ -198,6 +199,45 @@ bool Scheduler::computed_by_other(const Entry& found, const StepPlan& plan) cons
     if (std::equal(mine.begin(), mine.end(), part(other).begin())) return true;
   }
   return false;
+}
+
+std::vector<PageId> Scheduler::known_pages(ShareId share, std::span<const TokenId> tokens,
+                                           size_t max_pages) const {
+  std::vector<PageId> out;
+  if (reuses()) tree_.find(share, tokens, max_pages, out);
+  return out;
+}
+
+std::vector<Scheduler::Adopted> Scheduler::adopt(ShareId share, std::span<const TokenId> tokens,
+                                                 size_t first, size_t n) {
+  constexpr uint64_t kNobody = 0;
+  std::vector<Adopted> out;
+  std::vector<PageId> path = known_pages(share, tokens, first + n);
+  if (!reuses() || path.size() < first) return out;
+  path.reserve(first + n);
+  out.reserve(n);
+  // In use for now, so that making room for one does not take another.
+  for (const PageId page : path) pool_.add_reference(page);
+  const auto width = static_cast<size_t>(budget_.page_tokens);
+  for (size_t index = path.size(); index < first + n && free_pages(1); ++index) {
+    const PageId own = *pool_.take();
+    PageId page = own;
+    try {
+      page = tree_.insert(share, index == 0 ? PrefixTree::kRoot : path.back(),
+                          tokens.subspan(index * width, width), own, kNobody);
+    } catch (const std::bad_alloc&) {
+      pool_.release(own);
+      break;
+    }
+    CHECK(page == own);
+    path.push_back(page);
+    out.push_back({index, page});
+  }
+  tree_.touch(path);
+  for (const PageId page : path) pool_.release(page);
+  drop_surplus();
+  std::erase_if(out, [&](const Adopted& one) { return !tree_.contains(one.page); });
+  return out;
 }
 
 void Scheduler::distrust(SequenceId id) {

@@ -9,6 +9,15 @@
 
 namespace quern::engine {
 
+// Computed prompts on disk.
+struct DiskStats {
+  uint64_t pages_restored = 0;
+  uint64_t pages_saved = 0;
+  uint64_t pages_damaged = 0;  // failed their check and were removed
+  uint64_t writes_failed = 0;
+  uint64_t bytes = 0;
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t queued = 0;
@@ -28,6 +37,7 @@ struct EngineStats {
   uint64_t kv_pages_evicted = 0;  // computed prompts that were given up
   // How long a request that comes now would wait for its first step, as measured so far.
   double predicted_wait_ms = 0;
+  DiskStats disk;
 };
 
 // The receiving end of one request; one reader thread. Destroying it cancels the request; the

@@ -47,7 +47,15 @@ Result<std::shared_ptr<const GgufFile>> GgufFile::from_bytes(std::span<const std
                                               std::to_string(*count) +
                                               " parts of a model: open it by its path");
   }
+  file->bytes_ = bytes;
   return std::shared_ptr<const GgufFile>(std::move(file));
+}
+
+std::vector<std::span<const std::byte>> GgufFile::contents() const {
+  std::vector<std::span<const std::byte>> out;
+  for (const auto& mapping : mappings_) out.push_back(mapping->bytes());
+  if (out.empty()) out.push_back(bytes_);
+  return out;
 }
 
 const TensorInfo* GgufFile::find_tensor(std::string_view name) const {

@@ -54,6 +54,8 @@ class GgufFile {
   // Where it came from, for messages: the path given to open() or the label.
   const std::string& label() const { return label_; }
   uint64_t file_bytes() const { return file_bytes_; }  // all shards
+  // The whole contents, shard after shard. Bytes that from_bytes() was given belong to its caller.
+  std::vector<std::span<const std::byte>> contents() const;
   // True once an access to the mapping failed (file truncated under us, I/O error): results
   // computed from it are void. See MappedFile::poisoned.
   bool poisoned() const;
@@ -73,6 +75,7 @@ class GgufFile {
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, size_t> tensor_index_;
   std::vector<std::shared_ptr<const MappedFile>> mappings_;
+  std::span<const std::byte> bytes_;  // without mappings
 };
 
 }  // namespace quern::gguf

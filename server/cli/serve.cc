@@ -95,6 +95,11 @@ int serve(const Process& process, const OptionFlags& flags) {
     needs.prefix_cache_bytes = static_cast<uint64_t>(options.prefix_cache.count);
   }
   if (options.no_prefix_cache) needs.prefix_cache_bytes = 0;
+  needs.page_directory = options.prefix_cache_dir;
+  if (options.prefix_cache_bytes.count > 0) {
+    needs.page_directory_bytes = static_cast<uint64_t>(options.prefix_cache_bytes.count);
+  }
+  needs.log = Log::to_stderr(*log_level);
   needs.max_queued_per_key = static_cast<int32_t>(options.max_queued_per_key);
   needs.max_gap_ms = options.max_gap_ms;
   auto session = open_session(process, options, needs);

@@ -78,6 +78,9 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.max_step_tokens = static_cast<int32_t>(options.max_step_tokens);
   engine_options.kv_bytes = needs.kv_bytes;
   engine_options.idle_prompt_bytes = needs.prefix_cache_bytes;
+  engine_options.page_directory = needs.page_directory;
+  engine_options.page_directory_bytes = needs.page_directory_bytes;
+  engine_options.log = needs.log;
   engine_options.max_queued_per_share = needs.max_queued_per_key;
   engine_options.max_gap_ms = needs.max_gap_ms;
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "config/base/log.h"
 #include "config/base/result.h"
 #include "engine/run/engine.h"
 #include "kernels/backend/backend.h"
@@ -30,6 +31,9 @@ struct SessionNeeds {
   int32_t max_queued = 0;
   uint64_t kv_bytes = 0;
   uint64_t prefix_cache_bytes = UINT64_MAX;
+  std::string page_directory;
+  uint64_t page_directory_bytes = uint64_t{10} << 30;
+  Log log = Log::none();
   int32_t max_queued_per_key = 0;
   int64_t max_gap_ms = 0;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "config/base/digest.h"
+#include "engine/types/contract.h"
 #include "server/api/ollama/routes.h"
 #include "server/api/ollama/wire.h"
 #include "server/api/openai/routes.h"
@@ -12,9 +13,6 @@
 
 namespace quern::api {
 namespace {
-
-// Rises when the same request may give other bytes than before (design.md section 4).
-constexpr std::string_view kContract = "c1";
 
 http::Response error_body(std::string_view path, int status, std::string message) {
   const ApiError error{status, std::move(message), "", status == 401 ? "invalid_api_key" : ""};
@@ -68,7 +66,7 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedM
   auto catalogue = std::make_shared<Catalogue>();
   catalogue->models = std::move(models);
   catalogue->version = options.version;
-  catalogue->fingerprint = "quern-" + options.version + "-" + std::string(kContract);
+  catalogue->fingerprint = "quern-" + options.version + "-" + std::string(engine::kContract);
   catalogue->request_timeout = options.request_timeout;
   catalogue->shares = share_names(options.api_keys);
   auto app = std::unique_ptr<App>(new App());

@@ -2,6 +2,7 @@
 #include "tests/engine/fakes/fake_runner.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "config/base/check.h"
 
@@ -70,6 +71,16 @@ Status FakeRunner::run(const ops::StepInputs& inputs, std::span<float> logits) {
 void FakeRunner::copy_page(PageId from, PageId to) {
   const auto at = [&](PageId page) { return memory_.begin() + page * page_tokens_; };
   std::copy(at(from), at(from) + page_tokens_, at(to));
+}
+
+void FakeRunner::read_page(PageId page, std::span<std::byte> out) {
+  CHECK(out.size() == page_bytes());
+  std::memcpy(out.data(), memory_.data() + page * page_tokens_, out.size());
+}
+
+void FakeRunner::write_page(PageId page, std::span<const std::byte> bytes) {
+  CHECK(bytes.size() == page_bytes());
+  std::memcpy(memory_.data() + page * page_tokens_, bytes.data(), bytes.size());
 }
 
 Status FakeRunner::check_model() const {

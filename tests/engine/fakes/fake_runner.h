@@ -21,6 +21,11 @@ class FakeRunner final : public StepRunner {
 
   Status run(const ops::StepInputs& inputs, std::span<float> logits) override;
   void copy_page(PageId from, PageId to) override;
+  uint64_t page_bytes() const override {
+    return sizeof(int32_t) * static_cast<uint64_t>(page_tokens_);
+  }
+  void read_page(PageId page, std::span<std::byte> out) override;
+  void write_page(PageId page, std::span<const std::byte> bytes) override;
   Status check_model() const override;
 
   // The same function of a whole sequence, computed directly.

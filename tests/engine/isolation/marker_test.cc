@@ -56,7 +56,7 @@ class MarkerTest : public testing::Test {
     Request r;
     r.prompt = {kBos};
     // A system prompt that many share, of several lengths.
-    for (uint32_t n = random() % 40; n > 0; --n) r.prompt.push_back(byte_token('Z'));
+    for (auto n = random() % 40; n > 0; --n) r.prompt.push_back(byte_token('Z'));
     const std::vector<TokenId> marker = make_marker(client, turn);
     r.prompt.insert(r.prompt.end(), marker.begin(), marker.end());
     r.max_tokens = 1 + static_cast<int64_t>(random() % 40);

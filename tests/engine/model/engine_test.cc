@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -12,6 +13,7 @@
 #include "config/hardware/profile.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "models/loader/embedded_model.h"
+#include "tests/engine/store/scratch_directory.h"
 
 namespace quern::engine {
 namespace {
@@ -171,6 +173,79 @@ TEST_F(EngineTest, SeededAnswersDoNotDependOnCompanyChunksOrMemory) {
       EXPECT_GT(engine_->stats().preemptions, 0U);
     }
   }
+}
+
+// Every bit of every logprob: cold, hot, in the company of equals, after everything was given up,
+// and from another engine's disk.
+TEST_F(EngineTest, LogprobsAreBitEqualWithComputedPromptsAndWithout) {
+  const auto scored = [&](uint64_t seed) {
+    Request r = seeded(seed);
+    r.prompt = prompt(
+        "The big dog was very sad because he could not find his red ball. He looked in the house, "
+        "in the garden and under the old tree, and then he asked his friend the cat to help him");
+    r.top_logprobs = 8;
+    r.max_tokens = 24;
+    return r;
+  };
+  const auto expect_equal = [](const Answer& a, const Answer& b) {
+    EXPECT_EQ(a.tokens, b.tokens);
+    ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
+    for (size_t i = 0; i < a.logprobs.size(); ++i) {
+      EXPECT_EQ(std::bit_cast<uint32_t>(a.logprobs[i].logprob),
+                std::bit_cast<uint32_t>(b.logprobs[i].logprob));
+      EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top);
+    }
+  };
+  EngineOptions off;
+  off.idle_prompt_bytes = 0;
+  start(off);
+  std::vector<Answer> cold;
+  for (uint64_t seed = 0; seed < 3; ++seed) cold.push_back(ask(scored(seed)));
+  EXPECT_EQ(cold[2].end.usage.cached_tokens, 0);
+
+  const tests::ScratchDirectory scratch;
+  for (const ops::KvFormat format : {ops::KvFormat::kF16}) {
+    EngineOptions options;
+    options.kv_format = format;
+    options.page_directory = scratch.path();
+    start(options);
+    for (int round = 0; round < 3; ++round) {
+      for (uint64_t seed = 0; seed < 3; ++seed) {
+        const Answer answer = ask(scored(seed));
+        expect_equal(answer, cold[seed]);
+        EXPECT_GE(answer.end.usage.cached_tokens, round > 0 ? 32 : 0);
+      }
+    }
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (uint64_t seed = 0; seed < 3; ++seed) streams.push_back(submit(scored(seed)));
+    for (uint64_t seed = 0; seed < 3; ++seed) expect_equal(collect(*streams[seed]), cold[seed]);
+    start(options);  // what the first engine wrote; its model is identified soon
+    bool restored = false;
+    for (int i = 0; i < 100 && !restored; ++i) {
+      expect_equal(ask(scored(1)), cold[1]);
+      restored = engine_->stats().disk.pages_restored > 0;
+      if (!restored) start(options);
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    EXPECT_TRUE(restored);
+  }
+  EngineOptions tight;
+  tight.context_tokens = 160;
+  tight.kv_bytes = 7 * graph::KvStorage::bytes_per_page(*model_->weights(), tight.kv_format);
+  start(tight);
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      streams.push_back(submit(scored(seed)));
+      streams.push_back(submit(seeded(seed + 4)));
+    }
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      expect_equal(collect(*streams[2 * seed]), cold[seed]);
+      collect(*streams[2 * seed + 1]);
+    }
+  }
+  EXPECT_GT(engine_->stats().preemptions, 0U);
+  EXPECT_GT(engine_->stats().kv_pages_evicted, 0U);
 }
 
 TEST_F(EngineTest, CancelAndDisconnectFreePages) {
