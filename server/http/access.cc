@@ -92,9 +92,8 @@ bool origin_allowed(const AccessPolicy& policy, std::string_view origin, std::st
   return is_loopback_name(*name) || (!host.empty() && equals_ignoring_case(authority, host));
 }
 
-bool key_accepted(const AccessPolicy& policy, const Headers& headers, size_t& index) {
-  index = 0;
-  if (policy.api_keys.empty()) return true;
+std::optional<size_t> accepted_key(const AccessPolicy& policy, const Headers& headers) {
+  if (policy.api_keys.empty()) return 0;
   std::string_view given;
   int credentials = 0;
   for (const Header& header : headers) {
@@ -108,16 +107,19 @@ bool key_accepted(const AccessPolicy& policy, const Headers& headers, size_t& in
       given = header.value;
     }
   }
-  if (credentials != 1 || given.empty() || given.size() > kMaxKeyBytes) return false;
+  if (credentials != 1 || given.empty() || given.size() > kMaxKeyBytes) return std::nullopt;
   size_t found = 0;  // one more than the index
   for (size_t i = 0; i < policy.api_keys.size(); ++i) {
     const std::string& key = policy.api_keys[i];
     const bool equal = !key.empty() && same_key(given, key);
     found |= equal && found == 0 ? i + 1 : 0;
   }
-  if (found == 0) return false;
-  index = found - 1;
-  return true;
+  if (found == 0) return std::nullopt;
+  return found - 1;
+}
+
+bool key_accepted(const AccessPolicy& policy, const Headers& headers) {
+  return accepted_key(policy, headers).has_value();
 }
 
 }  // namespace quern::http

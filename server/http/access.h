@@ -6,6 +6,8 @@
 // in constant time over all keys.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +28,9 @@ bool host_allowed(const AccessPolicy& policy, std::string_view host);
 // `host`: the Host header, for pages that this server serves itself.
 bool origin_allowed(const AccessPolicy& policy, std::string_view origin, std::string_view host);
 // Whether the request carries one of the keys ("Authorization: Bearer k" or "X-Api-Key: k").
-// `index`: which one; the first of all when none is needed.
-bool key_accepted(const AccessPolicy& policy, const Headers& headers, size_t& index);
+bool key_accepted(const AccessPolicy& policy, const Headers& headers);
+// Which one, counted from 0; 0 also when no key is needed. Nothing when none is accepted.
+std::optional<size_t> accepted_key(const AccessPolicy& policy, const Headers& headers);
 // Whether a name (no port, brackets kept) means this machine: localhost, *.localhost, 127.0.0.0/8,
 // [::1].
 bool is_loopback_name(std::string_view name);

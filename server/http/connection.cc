@@ -106,8 +106,9 @@ class RequestServer {
     const Router::Match match = site_.router.match(head_.method, head_.path);
     if (head_.method == "OPTIONS") return answer_options(match);
     const bool needs_key = match.route == nullptr || match.route->needs_key;
-    if (needs_key &&
-        !key_accepted(site_.access, head_.headers, exchange_.mutable_request().key_index)) {
+    const auto key = accepted_key(site_.access, head_.headers);
+    exchange_.mutable_request().key_index = key.value_or(0);
+    if (needs_key && !key) {
       return refuse_status(401,
                            "A valid API key is needed; send it as \"Authorization: Bearer KEY\".",
                            {{"www-authenticate", "Bearer"}});

@@ -194,10 +194,7 @@ TEST(Access, OriginsOfThisMachineOnly) {
 TEST(Access, Keys) {
   AccessPolicy policy;
   policy.api_keys = {"secret", "other"};
-  const auto accepted = [&](Headers headers) {
-    size_t index = 0;
-    return key_accepted(policy, headers, index);
-  };
+  const auto accepted = [&](Headers headers) { return key_accepted(policy, headers); };
   EXPECT_TRUE(accepted({{"authorization", "Bearer secret"}}));
   EXPECT_TRUE(accepted({{"authorization", "bearer other"}}));
   EXPECT_TRUE(accepted({{"x-api-key", "secret"}}));
@@ -208,6 +205,8 @@ TEST(Access, Keys) {
   EXPECT_FALSE(accepted({{"authorization", "Basic secret"}}));
   EXPECT_FALSE(accepted({{"authorization", "Bearer secret"}, {"authorization", "Bearer x"}}));
   EXPECT_FALSE(accepted({{"authorization", "Bearer "}}));
+  EXPECT_EQ(accepted_key(policy, {{"x-api-key", "secret"}}), 0U);
+  EXPECT_EQ(accepted_key(policy, {{"x-api-key", "other"}}), 1U);
   policy.api_keys.clear();
   EXPECT_TRUE(accepted({{"authorization", "Bearer anything"}}));
 }
