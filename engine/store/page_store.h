@@ -52,6 +52,8 @@ class PageStore {
   bool contains(const Digest& page) const;
   // The contents, which have `size` bytes. Nothing when it is missing or damaged.
   std::optional<std::vector<std::byte>> load(const Digest& page, uint64_t size);
+  // From now on it counts as missing, so that save() writes it again.
+  void forget(const Digest& page);
   // Puts the contents there unless they are. Trouble is logged and counted: the store is a help,
   // not a duty.
   void save(const Digest& page, std::span<const std::byte> bytes);
@@ -70,7 +72,6 @@ class PageStore {
   std::filesystem::path path_of(const Digest& page) const;
   Status write_file(const std::filesystem::path& path, const Digest& page,
                     std::span<const std::byte> bytes);
-  void forget(const Digest& page);
   void make_room(uint64_t bytes);
 
   PageStoreOptions options_;

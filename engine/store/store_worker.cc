@@ -102,10 +102,15 @@ bool StoreWorker::turn() {
 
 void StoreWorker::load_pages(const LoadJob& job) {
   Loaded out{job.ticket, {}};
+  const uint64_t damaged = store_->counters().damaged;
   for (const Digest& page : job.pages) {
     auto bytes = store_->load(page, options_.page_bytes);
     if (!bytes) break;
     out.pages.push_back(std::move(*bytes));
+  }
+  if (store_->counters().damaged > damaged) {
+    // What comes after a damaged page is computed anyway; written again, it is whole for sure.
+    for (size_t i = out.pages.size(); i < job.pages.size(); ++i) store_->forget(job.pages[i]);
   }
   const std::lock_guard lock(mutex_);
   loaded_.push_back(std::move(out));
