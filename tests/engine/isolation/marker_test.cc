@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMarkerTokens = 12;
 constexpr int32_t kPageTokens = 4;
-constexpr int32_t kPages = 120;
+constexpr int32_t kPages = 60;
 
 // Letters that spell the client's number, turn and noise, so that no two markers are alike.
 std::vector<TokenId> make_marker(uint32_t client, uint32_t turn) {
@@ -59,7 +59,7 @@ class MarkerTest : public testing::Test {
     for (auto n = random() % 40; n > 0; --n) r.prompt.push_back(byte_token('Z'));
     const std::vector<TokenId> marker = make_marker(client, turn);
     r.prompt.insert(r.prompt.end(), marker.begin(), marker.end());
-    r.max_tokens = 1 + static_cast<int64_t>(random() % 40);
+    r.max_tokens = 1 + static_cast<int64_t>(random() % 90);
     r.sampling.temperature = 0;
     return r;
   }

@@ -242,7 +242,6 @@ TEST_F(EngineCoreTest, AnswersAreTheSameWithComputedPromptsAndWithout) {
     for (uint32_t seed = 0; seed < kRequests; ++seed) streams.push_back(submit(request(seed)));
     run_all();
     for (uint32_t seed = 0; seed < kRequests; ++seed) expect_same(seed, collect(*streams[seed]));
-    EXPECT_EQ(core_->counters().cached_tokens > 0, true);
     if (setup.n_pages == 200 && setup.max_idle_pages > 3) {
       EXPECT_GT(cached, 100);
     }

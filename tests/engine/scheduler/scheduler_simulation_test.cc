@@ -59,7 +59,7 @@ class Simulation {
   }
 
   void run() {
-    for (int step = 0; step < 20; ++step) {
+    for (int step = 0; step < 12; ++step) {
       arrive();
       cancel();
       turn();

@@ -207,7 +207,7 @@ TEST_F(CrowdTest, BestOfIsTheLikeliestOfThem) {
     for (const Json& logprob : choice["logprobs"]["token_logprobs"]) sum += logprob.get<double>();
     if (sum <= best) continue;
     best = sum;
-    text = choice["text"];
+    text = choice["text"].get<std::string>();
   }
   body["n"] = 1;
   body["best_of"] = 6;
