@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_devices.h"
 #include "models/graph/weights.h"
 #include "models/loader/embedded_model.h"
 
@@ -21,9 +22,13 @@ hardware::LoadedProfile read_profile(const Process& process) {
 Result<std::unique_ptr<backend::Backend>> open_backend(const options::Options& options,
                                                        const hardware::HardwareProfile& profile) {
   if (options.device == "cuda") {
+    QUERN_ASSIGN_OR_RETURN(const auto devices, cuda::cuda_devices());
     return Error(ErrorKind::kUnsupported,
-                 "device cuda was asked for, but this binary was built without the CUDA backend; "
-                 "use --device cpu or a build with CUDA");
+                 devices.empty()
+                     ? "device cuda was asked for, but the driver shows no CUDA device; check "
+                       "CUDA_VISIBLE_DEVICES, or use --device cpu"
+                     : "device cuda was asked for and there is " + devices.front().name +
+                           ", but this version has no CUDA kernels yet; use --device cpu");
   }
   return cpu::create_cpu_backend(
       {profile, static_cast<int>(options.threads), options.kernel, options.isa});
