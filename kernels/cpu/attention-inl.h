@@ -286,16 +286,12 @@ void attend_span(const AttentionItem& item, const SoftmaxState& state, Range spa
 }
 
 void attend_span_of_any(const AttentionItem& item, const SoftmaxState& state, Range span) {
-  switch (item.args->cache.format) {
-    case ops::KvFormat::kF32:
-      return attend_span<ops::KvFormat::kF32>(item, state, span);
-    case ops::KvFormat::kF16:
-      return attend_span<ops::KvFormat::kF16>(item, state, span);
-    case ops::KvFormat::kQ8_0:
-      return attend_span<ops::KvFormat::kQ8_0>(item, state, span);
-    case ops::KvFormat::kQ4_0:
-      return attend_span<ops::KvFormat::kQ4_0>(item, state, span);
-  }
+  using Attend = void (*)(const AttentionItem&, const SoftmaxState&, Range);
+  // In the order of KvFormat.
+  static constexpr Attend kAttend[] = {
+      attend_span<ops::KvFormat::kF32>, attend_span<ops::KvFormat::kF16>,
+      attend_span<ops::KvFormat::kQ8_0>, attend_span<ops::KvFormat::kQ4_0>};
+  kAttend[static_cast<size_t>(item.args->cache.format)](item, state, span);
 }
 
 // total = total joined with part, the softmax over the positions of `span`, which lie behind.

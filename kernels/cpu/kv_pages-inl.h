@@ -27,7 +27,7 @@ struct KvPlace {
 
 // Keys strided by the page, values contiguous.
 template <typename Element>
-QUERN_PART void store_floats(const float* key, const float* value, const KvPlace& place) {
+void store_floats(const float* key, const float* value, const KvPlace& place) {
   Element* keys = reinterpret_cast<Element*>(place.key_page);
   Element* values = reinterpret_cast<Element*>(place.value_page);
   for_vectors(0, place.dim, [&](int64_t i, int64_t count) {
@@ -75,7 +75,7 @@ QUERN_PART float encode_four(const float* x, int8_t* q) {
   return extreme / -8.0F;
 }
 
-QUERN_PART void store_eights(const float* key, const float* value, const KvPlace& place) {
+void store_eights(const float* key, const float* value, const KvPlace& place) {
   const int64_t n_blocks = place.dim / 32;
   int8_t* keys = reinterpret_cast<int8_t*>(place.key_page);
   int8_t* values = reinterpret_cast<int8_t*>(place.value_page);
@@ -90,7 +90,7 @@ QUERN_PART void store_eights(const float* key, const float* value, const KvPlace
   }
 }
 
-QUERN_PART void store_fours(const float* key, const float* value, const KvPlace& place) {
+void store_fours(const float* key, const float* value, const KvPlace& place) {
   const int64_t n_blocks = place.dim / 32;
   uint8_t* keys = reinterpret_cast<uint8_t*>(place.key_page);
   uint8_t* values = reinterpret_cast<uint8_t*>(place.value_page);
@@ -111,6 +111,10 @@ QUERN_PART void store_fours(const float* key, const float* value, const KvPlace&
 
 void kv_store(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_begin,
               int64_t token_end) {
+  using Store = void (*)(const float* key, const float* value, const KvPlace& place);
+  // In the order of KvFormat.
+  static constexpr Store kStore[] = {store_floats<float>, store_floats<uint16_t>, store_eights,
+                                     store_fours};
   const ops::KvLayerView& cache = args.cache;
   const int64_t dim = cache.head_dim;
   const int64_t head_bytes = ops::kv_head_bytes(cache.format, cache.page_tokens, dim);
@@ -121,20 +125,7 @@ void kv_store(const ops::KvStoreArgs& args, const KvSlot* slots, int64_t token_b
                              slots[t].offset};
       const float* key = args.keys + t * args.stride + h * dim;
       const float* value = args.values + t * args.stride + h * dim;
-      switch (cache.format) {
-        case ops::KvFormat::kF32:
-          store_floats<float>(key, value, place);
-          break;
-        case ops::KvFormat::kF16:
-          store_floats<uint16_t>(key, value, place);
-          break;
-        case ops::KvFormat::kQ8_0:
-          store_eights(key, value, place);
-          break;
-        case ops::KvFormat::kQ4_0:
-          store_fours(key, value, place);
-          break;
-      }
+      kStore[static_cast<size_t>(cache.format)](key, value, place);
     }
   }
 }

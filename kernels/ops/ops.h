@@ -6,6 +6,7 @@
 // only on its own weights and its own sequence, computed in one fixed order of operations.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -108,32 +109,33 @@ struct RopeArgs {
 // which must be a multiple of 32 then: 8 or 4 bits each and an f16 scale per block.
 enum class KvFormat : uint8_t { kF32, kF16, kQ8_0, kQ4_0 };
 
-// "f32", "f16", "q8_0", "q4_0"; nothing for any other name.
+struct KvFormatInfo {
+  std::string_view name;
+  int64_t block_values;  // along head_dim
+  int64_t block_bytes;
+};
+// In the order of KvFormat.
+inline constexpr std::array<KvFormatInfo, 4> kKvFormats = {
+    {{"f32", 1, 4}, {"f16", 1, 2}, {"q8_0", 32, 32 + 2}, {"q4_0", 32, 16 + 2}}};
+constexpr const KvFormatInfo& kv_format_info(KvFormat format) {
+  return kKvFormats[static_cast<size_t>(format)];
+}
+// Nothing for a name that is not in the table.
 constexpr std::optional<KvFormat> kv_format_of(std::string_view name) {
-  if (name == "f32") return KvFormat::kF32;
-  if (name == "f16") return KvFormat::kF16;
-  if (name == "q8_0") return KvFormat::kQ8_0;
-  if (name == "q4_0") return KvFormat::kQ4_0;
+  for (size_t i = 0; i < kKvFormats.size(); ++i) {
+    if (kKvFormats[i].name == name) return static_cast<KvFormat>(i);
+  }
   return std::nullopt;
 }
 
 // Bytes of the keys, or of the values, of one kv head in one page.
 constexpr int64_t kv_head_bytes(KvFormat format, int64_t page_tokens, int64_t head_dim) {
-  switch (format) {
-    case KvFormat::kF32:
-      return page_tokens * head_dim * 4;
-    case KvFormat::kF16:
-      return page_tokens * head_dim * 2;
-    case KvFormat::kQ8_0:
-      return page_tokens * head_dim / 32 * (32 + 2);
-    case KvFormat::kQ4_0:
-      return page_tokens * head_dim / 32 * (16 + 2);
-  }
-  return 0;
+  const KvFormatInfo& info = kv_format_info(format);
+  return page_tokens * (head_dim / info.block_values) * info.block_bytes;
 }
 // Whether heads of this size can be kept in `format`.
 constexpr bool kv_format_fits(KvFormat format, int64_t head_dim) {
-  return (format != KvFormat::kQ8_0 && format != KvFormat::kQ4_0) || head_dim % 32 == 0;
+  return head_dim % kv_format_info(format).block_values == 0;
 }
 
 // Keys and values of one layer, page after page; each of the two takes n_kv_heads * kv_head_bytes()

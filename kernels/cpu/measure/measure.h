@@ -30,8 +30,8 @@ Result<hardware::Measured> measure_cpu(const hardware::HardwareProfile& profile,
 // from second to second, so a rate is compared with what was possible while it was reached.
 class CeilingProbe {
  public:
-  // `mapped`: what is read, as a rule the weights in their mapping; it must outlive the probe. Below
-  // 64 MiB, which caches could hold, reading is not measured.
+  // `mapped`: what is read, as a rule the weights in their mapping; it must outlive the probe.
+  // Below 64 MiB, which caches could hold, reading is not measured.
   CeilingProbe(const hardware::HardwareProfile& profile, int threads,
                std::span<const std::byte> mapped);
 
