@@ -2,6 +2,7 @@
 //
 //   kernel_bench [--threads N] [--stack-mb M] [--outputs N] [--isa CAP] [--kernel op=row]...
 //                [--formats Q4_K,Q8_0] [--columns 1,16] [--contexts 0,4096]
+//                [--milliseconds 1000]
 //
 // Weights are a stack of N x 2048 matrices (N: 5632) larger than the last-level cache, walked in
 // turn, so one column measures memory; `--outputs 128 --stack-mb 0` keeps one small matrix in the
@@ -24,7 +25,6 @@ namespace quern {
 namespace {
 
 constexpr int64_t kIn = 2048;
-constexpr double kSeconds = 1.0;
 
 struct Settings {
   int threads = 0;
@@ -35,6 +35,7 @@ struct Settings {
   std::vector<std::string> formats = {"Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "F16"};
   std::vector<int> columns = {1, 4, 16, 128, 512};
   std::vector<int> contexts = {0, 512, 4096};
+  double seconds = 1.0;  // per line
 };
 
 std::vector<std::string> split(const std::string& text) {
@@ -72,6 +73,7 @@ Settings parse(int argc, char** argv) {
     if (name == "--isa") settings.isa = value;
     if (name == "--kernel") settings.forced.push_back(value);
     if (name == "--formats") settings.formats = split(value);
+    if (name == "--milliseconds") settings.seconds = 1e-3 * number(value);
     if (name == "--columns") settings.columns = numbers(value);
     if (name == "--contexts") settings.contexts = numbers(value);
     if (name == "--outputs") settings.outputs = std::max(1, number(value));
@@ -92,12 +94,27 @@ double stopwatch(int threads) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Random bytes whose f16 fields are small: every 16-bit word has a clear top exponent bit.
-void fill(std::byte* data, size_t bytes) {
+// Random bytes with the bits in `keep`, and always those in `set`.
+void fill(std::byte* data, size_t bytes, unsigned keep, unsigned set) {
   uint64_t state = 1;
   for (size_t i = 0; i < bytes; ++i) {
     state = state * 6364136223846793005U + 1442695040888963407U;
-    data[i] = static_cast<std::byte>((state >> 56) & 0x3F);
+    data[i] = static_cast<std::byte>((static_cast<unsigned>(state >> 56) & keep) | set);
+  }
+}
+
+// Small numbers of 16 and 32 bits: the top exponent bit of every word is clear.
+void fill_floats(std::byte* data, size_t bytes) { fill(data, bytes, 0x3F, 0); }
+
+// Integer formats get all bytes, so that codebooks are read everywhere (an infinite scale costs no
+// time); formats whose bytes are exponents stay clear of subnormal products, which may cost some.
+void fill_weights(std::byte* data, size_t bytes, const formats::FormatInfo& format) {
+  if (!format.quantized()) {
+    fill_floats(data, bytes);
+  } else if (format.family == formats::FormatFamily::kMx) {
+    fill(data, bytes, 0x3F, 0x40);
+  } else {
+    fill(data, bytes, 0xFF, 0);
   }
 }
 
@@ -114,7 +131,7 @@ void bench_format(backend::Backend& backend, const formats::FormatInfo& format,
   const size_t n_matrices = std::max<size_t>(1, settings.stack_bytes / matrix_bytes);
   auto memory = backend.allocate(n_matrices * matrix_bytes, "weights");
   if (!memory.ok()) return;
-  fill((*memory)->data(), n_matrices * matrix_bytes);
+  fill_weights((*memory)->data(), n_matrices * matrix_bytes, format);
   std::vector<std::unique_ptr<const dispatch::Weight>> weights;
   for (size_t i = 0; i < n_matrices; ++i) {
     const tensor::TensorView view = {(*memory)->data() + i * matrix_bytes, &format, n_out, kIn,
@@ -134,7 +151,7 @@ void bench_format(backend::Backend& backend, const formats::FormatInfo& format,
       backend.matmul({x.data(), kIn, n, {&output, 1}});
       times.push_back(stopwatch(settings.threads) - begin);
       next = (next + 1) % n_matrices;
-    } while (now() - start < kSeconds || times.size() < 5);
+    } while (now() - start < settings.seconds || times.size() < 5);
     const double seconds = median(times);
     const double fastest = *std::min_element(times.begin(), times.end());
     std::printf("%-8s %-28s %5d columns  %9.1f us  %7.2f GB/s  %8.1f Gop/s  fastest %9.1f us\n",
@@ -146,7 +163,8 @@ void bench_format(backend::Backend& backend, const formats::FormatInfo& format,
 }
 
 // One layer of the 1.1B Llama shape: 32 heads, 4 kv heads, 64 wide.
-void bench_attention(backend::Backend& backend, int32_t context, int32_t n_tokens, int threads) {
+void bench_attention(backend::Backend& backend, int32_t context, int32_t n_tokens,
+                     const Settings& settings) {
   constexpr int32_t kPage = 32;
   const int32_t n_pages = (context + n_tokens + kPage - 1) / kPage;
   const size_t bytes = static_cast<size_t>(n_pages) * kPage * 4 * 64 * 2;
@@ -154,7 +172,7 @@ void bench_attention(backend::Backend& backend, int32_t context, int32_t n_token
   const size_t n_layers = std::max<size_t>(1, (size_t{128} << 20) / (2 * bytes));
   auto pages_of_all = backend.allocate(n_layers * 2 * bytes, "keys and values");
   if (!pages_of_all.ok()) return;
-  fill((*pages_of_all)->data(), n_layers * 2 * bytes);
+  fill_floats((*pages_of_all)->data(), n_layers * 2 * bytes);
   std::vector<int32_t> pages;
   for (int32_t i = 0; i < n_pages; ++i) pages.push_back(i);
   const std::vector<int32_t> tokens(static_cast<size_t>(n_tokens), 0);
@@ -167,10 +185,10 @@ void bench_attention(backend::Backend& backend, int32_t context, int32_t n_token
   do {
     std::byte* keys = (*pages_of_all)->data() + times.size() % n_layers * 2 * bytes;
     const ops::KvLayerView cache = {keys, keys + bytes, ops::KvFormat::kF16, kPage, 4, 64};
-    const double begin = stopwatch(threads);
+    const double begin = stopwatch(settings.threads);
     backend.attention({cache, q.data(), 2048, 32, 0.125F, 0, 0, y.data(), 2048});
-    times.push_back(stopwatch(threads) - begin);
-  } while (now() - start < kSeconds || times.size() < 3);
+    times.push_back(stopwatch(settings.threads) - begin);
+  } while (now() - start < settings.seconds || times.size() < 3);
   const double seconds = median(times);
   const double pairs = n_tokens * (context + 0.5 * n_tokens);
   std::printf("attention %5d tokens after %5d: %9.1f us  %7.1f Gflop/s  %7.2f GB/s\n", n_tokens,
@@ -191,8 +209,8 @@ int bench(const Settings& settings) {
     if (format != nullptr) bench_format(**made, *format, settings);
   }
   for (const int32_t context : settings.contexts) {
-    bench_attention(**made, context, 1, settings.threads);
-    bench_attention(**made, context, 512, settings.threads);
+    bench_attention(**made, context, 1, settings);
+    bench_attention(**made, context, 512, settings);
   }
   return 0;
 }
