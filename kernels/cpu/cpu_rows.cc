@@ -1,5 +1,5 @@
-// One line per row. Ranks: 100 VNNI-class integer products, 200 AVX-512, 300 AVX2 and NEON, plus 50
-// for a generic row (any format); 1000 is the oracle.
+// One line per row. Ranks: 100 VNNI-class integer products, 200 AVX-512, 300 AVX2 and
+// NEON, plus 50 for a generic row (any format); 1000 is the oracle.
 //
 // A row's function is the address of a function pointer in the tables of isa_kernels.h.
 #include "kernels/cpu/cpu_rows.h"
@@ -57,7 +57,9 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, rank, kernels.q5_k),       \
       matmul_row("matmul." isa ".q6_k", FormatId::kQ6_K, needs, rank, kernels.q6_k),       \
       matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, rank, kernels.iq4_nl), \
-      matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, rank, kernels.iq4_xs)
+      matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, rank, kernels.iq4_xs), \
+      matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, rank, kernels.mxfp4),    \
+      matmul_row("matmul." isa ".nvfp4", FormatId::kNVFP4, needs, rank, kernels.nvfp4)
 
 constexpr int kOracleRank = 1000;
 

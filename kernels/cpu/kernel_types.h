@@ -203,6 +203,8 @@ struct MatmulKernels {
   MatmulFn q6_k;
   MatmulFn iq4_nl;
   MatmulFn iq4_xs;
+  MatmulFn mxfp4;
+  MatmulFn nvfp4;
 };
 
 }  // namespace quern::cpu

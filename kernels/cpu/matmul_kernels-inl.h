@@ -59,6 +59,8 @@ constexpr MatmulKernels matmul_kernels() {
   k.q6_k = matmul_format<UnpackQ6_K>;
   k.iq4_nl = matmul_format<UnpackIQ4_NL>;
   k.iq4_xs = matmul_format<UnpackIQ4_XS>;
+  k.mxfp4 = matmul_format<UnpackMXFP4>;
+  k.nvfp4 = matmul_format<UnpackNVFP4>;
   return k;
 }
 

@@ -164,6 +164,23 @@ using WideShape = PanelShape<32, false, kWideCode>;
 // xor-ed into the bytes of such formats.
 QUERN_PART NI wide_flip() { return byte_mask(kDotFlip); }
 
+// Bytes of q for formats whose dot product may take them signed: q itself there, else q + 2^n.
+template <int group>
+using SignedShape = PanelShape<group, false, kDotSigned ? PanelCode::kWide : PanelCode::kOffset>;
+QUERN_PART NI signed_base(int offset_shift) {
+  return byte_mask(static_cast<uint8_t>(kDotSigned ? 0 : 1 << offset_shift));
+}
+
+// 16 bytes of nibbles looked up: low ones are values 0..15, high ones 16..31.
+template <typename Out>
+QUERN_PART void put_looked_up(NI table, const NI* t, int value, Out& out) {
+  QUERN_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    out.put_q(value + 4 * i, n_lookup(table, low_nibbles(t[i])));
+    out.put_q(value + 16 + 4 * i, n_lookup(table, high_nibbles(t[i])));
+  }
+}
+
 // 16 bytes of nibbles: low ones are values 0..15, high ones 16..31.
 template <typename Out>
 QUERN_PART void put_nibbles(const NI* t, Out& out) {
@@ -273,3 +290,4 @@ struct UnpackQ8_0 {
 
 #include "kernels/cpu/unpack_iq4-inl.h"
 #include "kernels/cpu/unpack_k-inl.h"
+#include "kernels/cpu/unpack_mx-inl.h"

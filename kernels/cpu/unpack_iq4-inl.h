@@ -7,16 +7,9 @@
 namespace quern::cpu {
 namespace {
 
-// 16 bytes of nibbles looked up: low ones are values 0..15, high ones 16..31.
 template <typename Out>
 QUERN_PART void put_steps(const NI* t, int value, Out& out) {
-  QUERN_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const NI low = n_lookup16(formats::kIq4Values, low_nibbles(t[i]));
-    const NI high = n_lookup16(formats::kIq4Values, high_nibbles(t[i]));
-    out.put_q(value + 4 * i, n_xor(low, wide_flip()));
-    out.put_q(value + 16 + 4 * i, n_xor(high, wide_flip()));
-  }
+  put_looked_up(n_xor(n_table16(formats::kIq4Values), wide_flip()), t, value, out);
 }
 
 struct UnpackIQ4_NL {

@@ -48,6 +48,8 @@ QUERN_INLINE NI n_sub_int(NI a, NI b) { return _mm256_sub_epi32(a, b); }
 QUERN_INLINE NI n_and(NI a, NI b) { return _mm256_and_si256(a, b); }
 QUERN_INLINE NI n_or(NI a, NI b) { return _mm256_or_si256(a, b); }
 QUERN_INLINE NI n_xor(NI a, NI b) { return _mm256_xor_si256(a, b); }
+QUERN_INLINE NI n_add_bytes(NI a, NI b) { return _mm256_add_epi8(a, b); }
+QUERN_INLINE NI n_sub_bytes(NI a, NI b) { return _mm256_sub_epi8(a, b); }
 QUERN_INLINE NI n_max_int(NI a, NI b) { return _mm256_max_epi32(a, b); }
 template <int n>
 QUERN_INLINE NI n_shl(NI a) {
@@ -114,7 +116,8 @@ QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
 
-// Integer dot products: lane += the 4 products of its bytes.
+// Integer dot products: lane += the 4 products of its bytes. Signed weights cost extra.
+inline constexpr bool kDotSigned = false;
 QUERN_INLINE NI n_load_bytes(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
@@ -178,10 +181,46 @@ QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
 
 // The f16 in the low half of each lane.
 QUERN_INLINE NF n_f16_of_low(NI a) { return _mm256_cvtph_ps(n_low_halves(a)); }
-// table[byte] for bytes 0..15.
-QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
+// A table of 16 bytes, and table[byte] for bytes 0..15.
+QUERN_INLINE NI n_table16(const int8_t* table) {
   const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), bytes);
+  return _mm256_broadcastsi128_si256(t);
+}
+QUERN_INLINE NI n_lookup(NI table, NI bytes) { return _mm256_shuffle_epi8(table, bytes); }
+// Byte i of each lane: that of `set` where bit 4 * nibble + i of the lane of `bits` is 1, else that
+// of `clear`.
+template <int nibble>
+QUERN_INLINE NI n_select_bits(NI bits, NI clear, NI set) {
+  constexpr int kByte = nibble / 2 * 0x01010101;
+  const __m128i order =
+      _mm_setr_epi32(kByte, kByte + 0x04040404, kByte + 0x08080808, kByte + 0x0C0C0C0C);
+  const NI bytes = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(order));
+  constexpr uint32_t kBit = nibble % 2 == 0 ? 0x08040201U : 0x80402010U;
+  const NI bit = _mm256_set1_epi32(static_cast<int32_t>(kBit));
+  return _mm256_blendv_epi8(clear, set, _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit));
+}
+
+// Lane r: table[index r].
+QUERN_PART NI n_lookup32(const uint32_t* table, NI index) {
+  alignas(32) uint32_t at[kLanes];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(at), index);
+  const auto entry = [&](int r) { return static_cast<int>(table[at[r]]); };
+  return _mm256_setr_epi32(entry(0), entry(1), entry(2), entry(3), entry(4), entry(5), entry(6),
+                           entry(7));
+}
+// Lane r: the low and the high half of table[index r].
+QUERN_PART void n_lookup64(const uint64_t* table, NI index, NI* low, NI* high) {
+  alignas(32) uint32_t at[kLanes];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(at), index);
+  const auto two = [&](int r) {
+    const auto* first = reinterpret_cast<const double*>(table + at[r]);
+    const auto* second = reinterpret_cast<const double*>(table + at[r + 1]);
+    return _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd(first), second));
+  };
+  const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0)), two(4), 1);
+  const __m256 b = _mm256_insertf128_ps(_mm256_castps128_ps256(two(2)), two(6), 1);
+  *low = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
+  *high = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));
 }
 
 }  // namespace

@@ -47,6 +47,9 @@ QUERN_INLINE NI n_add_int(NI a, NI b) { return _mm512_add_epi32(a, b); }
 QUERN_INLINE NI n_sub_int(NI a, NI b) { return _mm512_sub_epi32(a, b); }
 QUERN_INLINE NI n_and(NI a, NI b) { return _mm512_and_si512(a, b); }
 QUERN_INLINE NI n_or(NI a, NI b) { return _mm512_or_si512(a, b); }
+QUERN_INLINE NI n_xor(NI a, NI b) { return _mm512_xor_si512(a, b); }
+QUERN_INLINE NI n_add_bytes(NI a, NI b) { return _mm512_add_epi8(a, b); }
+QUERN_INLINE NI n_sub_bytes(NI a, NI b) { return _mm512_sub_epi8(a, b); }
 QUERN_INLINE NI n_max_int(NI a, NI b) { return _mm512_max_epi32(a, b); }
 template <int n>
 QUERN_INLINE NI n_shl(NI a) {
@@ -96,7 +99,8 @@ QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }
 
-// Integer dot products: lane += the 4 products of its bytes.
+// Integer dot products: lane += the 4 products of its bytes. Signed weights cost extra.
+inline constexpr bool kDotSigned = false;
 QUERN_INLINE NI n_load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
 QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) { _mm512_storeu_si512(p, a); }
 QUERN_INLINE NI n_broadcast4(const int8_t* p) {
@@ -161,12 +165,56 @@ QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
 
 // The f16 in the low half of each lane.
 QUERN_INLINE NF n_f16_of_low(NI a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
-// table[byte] for bytes 0..15.
-QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
-  const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(t), bytes);
+// A table of 16 bytes, and table[byte] for bytes 0..15.
+QUERN_INLINE NI n_table16(const int8_t* table) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
 }
-QUERN_INLINE NI n_xor(NI a, NI b) { return _mm512_xor_si512(a, b); }
+QUERN_INLINE NI n_lookup(NI table, NI bytes) { return _mm512_shuffle_epi8(table, bytes); }
+// Byte i of each lane: that of `set` where bit 4 * nibble + i of the lane of `bits` is 1, else that
+// of `clear`.
+template <int nibble>
+QUERN_INLINE NI n_select_bits(NI bits, NI clear, NI set) {
+  constexpr int kByte = nibble / 2 * 0x01010101;
+  const __m128i order =
+      _mm_setr_epi32(kByte, kByte + 0x04040404, kByte + 0x08080808, kByte + 0x0C0C0C0C);
+  const NI bytes = _mm512_shuffle_epi8(bits, _mm512_broadcast_i32x4(order));
+  constexpr uint32_t kBit = nibble % 2 == 0 ? 0x08040201U : 0x80402010U;
+  const NI bit = _mm512_set1_epi32(static_cast<int32_t>(kBit));
+  return _mm512_mask_mov_epi8(clear, _mm512_test_epi8_mask(bytes, bit), set);
+}
+
+// Lane r: table[index r].
+QUERN_PART NI n_lookup32(const uint32_t* table, NI index) {
+  alignas(64) uint32_t at[kLanes];
+  _mm512_store_si512(at, index);
+  const auto four = [&](int r) {
+    return _mm_setr_epi32(static_cast<int>(table[at[r]]), static_cast<int>(table[at[r + 1]]),
+                          static_cast<int>(table[at[r + 2]]), static_cast<int>(table[at[r + 3]]));
+  };
+  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(four(0)), four(4), 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(four(8)), four(12), 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+// Lane r: the low and the high half of table[index r].
+QUERN_PART void n_lookup64(const uint64_t* table, NI index, NI* low, NI* high) {
+  alignas(64) uint32_t at[kLanes];
+  _mm512_store_si512(at, index);
+  const auto two = [&](int r) {
+    const auto* first = reinterpret_cast<const double*>(table + at[r]);
+    const auto* second = reinterpret_cast<const double*>(table + at[r + 1]);
+    return _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd(first), second));
+  };
+  const auto rows = [&](int r) {
+    __m512 v = _mm512_castps128_ps512(two(r));
+    v = _mm512_insertf32x4(v, two(r + 4), 1);
+    v = _mm512_insertf32x4(v, two(r + 8), 2);
+    return _mm512_insertf32x4(v, two(r + 12), 3);
+  };
+  const __m512 a = rows(0);
+  const __m512 b = rows(2);
+  *low = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+  *high = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xDD));
+}
 
 }  // namespace
 }  // namespace quern::cpu

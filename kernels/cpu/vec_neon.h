@@ -49,6 +49,12 @@ QUERN_INLINE NI n_sub_int(NI a, NI b) { return vsubq_s32(a, b); }
 QUERN_INLINE NI n_and(NI a, NI b) { return vandq_s32(a, b); }
 QUERN_INLINE NI n_or(NI a, NI b) { return vorrq_s32(a, b); }
 QUERN_INLINE NI n_xor(NI a, NI b) { return veorq_s32(a, b); }
+QUERN_INLINE NI n_add_bytes(NI a, NI b) {
+  return vreinterpretq_s32_s8(vaddq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)));
+}
+QUERN_INLINE NI n_sub_bytes(NI a, NI b) {
+  return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)));
+}
 QUERN_INLINE NI n_max_int(NI a, NI b) { return vmaxq_s32(a, b); }
 template <int n>
 QUERN_INLINE NI n_shl(NI a) {
@@ -109,6 +115,7 @@ QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
 }
 
 // Integer dot products: lane += the 4 products of its bytes. Weights -128..127.
+inline constexpr bool kDotSigned = true;
 QUERN_INLINE NI n_load_bytes(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) { vst1q_u8(p, vreinterpretq_u8_s32(a)); }
 QUERN_INLINE NI n_broadcast4(const int8_t* p) {
@@ -161,9 +168,44 @@ QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
 QUERN_INLINE NF n_f16_of_low(NI a) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(vreinterpretq_u32_s32(a))));
 }
-// table[byte] for bytes 0..15.
-QUERN_INLINE NI n_lookup16(const int8_t* table, NI bytes) {
-  return vreinterpretq_s32_s8(vqtbl1q_s8(vld1q_s8(table), vreinterpretq_u8_s32(bytes)));
+// A table of 16 bytes, and table[byte] for bytes 0..15.
+QUERN_INLINE NI n_table16(const int8_t* table) { return vreinterpretq_s32_s8(vld1q_s8(table)); }
+QUERN_INLINE NI n_lookup(NI table, NI bytes) {
+  return vreinterpretq_s32_s8(vqtbl1q_s8(vreinterpretq_s8_s32(table), vreinterpretq_u8_s32(bytes)));
+}
+// Byte i of each lane: that of `set` where bit 4 * nibble + i of the lane of `bits` is 1, else that
+// of `clear`.
+template <int nibble>
+QUERN_INLINE NI n_select_bits(NI bits, NI clear, NI set) {
+  constexpr uint64_t kByte = nibble / 2 * 0x0101010101010101U;
+  const uint8x16_t order =
+      vcombine_u8(vcreate_u8(kByte + 0x0404040400000000U), vcreate_u8(kByte + 0x0C0C0C0C08080808U));
+  const uint8x16_t bytes = vqtbl1q_u8(vreinterpretq_u8_s32(bits), order);
+  const uint32_t bit = nibble % 2 == 0 ? 0x08040201U : 0x80402010U;
+  const uint8x16_t is_set = vtstq_u8(bytes, vreinterpretq_u8_u32(vdupq_n_u32(bit)));
+  return vreinterpretq_s32_u8(
+      vbslq_u8(is_set, vreinterpretq_u8_s32(set), vreinterpretq_u8_s32(clear)));
+}
+
+// Lane r: table[index r].
+QUERN_PART NI n_lookup32(const uint32_t* table, NI index) {
+  uint32_t at[kLanes];
+  vst1q_u32(at, vreinterpretq_u32_s32(index));
+  const uint32_t lanes[kLanes] = {table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
+  return vreinterpretq_s32_u32(vld1q_u32(lanes));
+}
+// Lane r: the low and the high half of table[index r].
+QUERN_PART void n_lookup64(const uint64_t* table, NI index, NI* low, NI* high) {
+  uint32_t at[kLanes];
+  vst1q_u32(at, vreinterpretq_u32_s32(index));
+  const auto two = [&](int r) {
+    return vreinterpretq_s32_u64(
+        vcombine_u64(vld1_u64(table + at[r]), vld1_u64(table + at[r + 1])));
+  };
+  const NI a = two(0);
+  const NI b = two(2);
+  *low = vuzp1q_s32(a, b);
+  *high = vuzp2q_s32(a, b);
 }
 
 }  // namespace

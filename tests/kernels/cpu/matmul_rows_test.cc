@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_rows.h"
+#include "kernels/formats/all_blocks.h"
 #include "tests/kernels/cpu/kernel_fixture.h"
 
 namespace quern::cpu_tests {
@@ -81,6 +82,34 @@ TEST(MatmulRows, LongRowsAndManyColumns) {
     ASSERT_TRUE(fast.ok() && slow.ok());
     EXPECT_TRUE(same_bits(multiply(*forced, **fast, x, 259), multiply(*oracle, **slow, x, 259)))
         << row.name;
+  }
+}
+
+// Every exponent that a block can have, among them those of subnormal scales.
+TEST(MatmulRows, EveryMxfp4Scale) {
+  constexpr int64_t kScales = 256;
+  constexpr int64_t kIn = 32;
+  const formats::FormatInfo& format = formats::format_info(formats::FormatId::kMXFP4);
+  std::vector<formats::BlockMXFP4> blocks(kScales);
+  Random random(7);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i].e = static_cast<uint8_t>(i);
+    for (uint8_t& codes : blocks[i].qs) codes = static_cast<uint8_t>(random.next());
+  }
+  const tensor::TensorView view = {reinterpret_cast<const std::byte*>(blocks.data()), &format,
+                                   kScales, kIn, sizeof(formats::BlockMXFP4)};
+  auto oracle = make_backend("scalar");
+  const auto slow = oracle->load_weight(view, "w");
+  ASSERT_TRUE(slow.ok());
+  auto x = random.normals(kIn * 2);
+  const auto large = random.normals(kIn, 1e20F);
+  x.insert(x.end(), large.begin(), large.end());
+  const auto expected = multiply(*oracle, **slow, x, 3);
+  for (const std::string& cap : isa_caps()) {
+    auto backend = make_backend(cap);
+    const auto fast = backend->load_weight(view, "w");
+    ASSERT_TRUE(fast.ok());
+    EXPECT_TRUE(same_bits(multiply(*backend, **fast, x, 3), expected)) << cap;
   }
 }
 
