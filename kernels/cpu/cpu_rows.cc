@@ -1,4 +1,4 @@
-// One line per row. Ranks: 100 VNNI-class integer products, 200 AVX-512, 300 AVX2 and
+// One line per row. Ranks: 100 VNNI-class and matrix integer products, 200 AVX-512, 300 AVX2 and
 // NEON, plus 50 for a generic row (any format); 1000 is the oracle.
 //
 // A row's function is the address of a function pointer in the tables of isa_kernels.h.
@@ -80,6 +80,8 @@ const std::vector<KernelRow>& table() {
     QUERN_OP_ROWS("neon", Isa::kNeon, 300, kNeonOps),
     QUERN_MATMUL_ROWS("neon", Isa::kNeon, 300, kNeonMatmul),
     QUERN_MATMUL_ROWS("neondot", Isa::kNeon | Isa::kNeonDot, 250, kNeonDotMatmul),
+    QUERN_MATMUL_ROWS("neoni8mm", Isa::kNeon | Isa::kNeonDot | Isa::kNeonI8mm, 100,
+                      kNeonI8mmMatmul),
 #endif
   };
   return rows;

@@ -22,5 +22,6 @@ extern const MatmulKernels kAvx512VnniMatmul;
 extern const OpKernels kNeonOps;
 extern const MatmulKernels kNeonMatmul;
 extern const MatmulKernels kNeonDotMatmul;
+extern const MatmulKernels kNeonI8mmMatmul;
 
 }  // namespace quern::cpu

@@ -6,50 +6,14 @@
 // take the same path.
 #pragma once
 
-#include "kernels/cpu/kernel_types.h"
+#include "kernels/cpu/panel_columns-inl.h"
 #include "kernels/cpu/stream_prefetch-inl.h"
-#include "kernels/cpu/unrolled-inl.h"
-#include "kernels/cpu/vec16-inl.h"
+#if defined(QUERN_DOT_I8MM)
+#include "kernels/cpu/matmul_pairs-inl.h"
+#endif
 
 namespace quern::cpu {
 namespace {
-
-// Columns of activations from `first`, at block `block` of K.
-struct PanelColumns {
-  const int8_t* q;
-  const float* d;
-  const float* sum_d;      // per group
-  const int32_t* neg_sum;  // per group
-  int64_t q_stride;
-  int64_t block_stride;
-  int64_t group_stride;
-};
-
-QUERN_PART PanelColumns columns_at(const QuantizedRows& x, int group_values, int64_t column,
-                                   int64_t first_value) {
-  const bool halves = group_values == 16;
-  const int64_t group_stride = halves ? 2 * x.block_stride : x.block_stride;
-  const int64_t group = column * group_stride + first_value / group_values;
-  PanelColumns out{};
-  out.q = x.q + column * x.q_stride + first_value;
-  out.d = x.d + column * x.block_stride + first_value / 32;
-  out.sum_d = (halves ? x.sum_d16 : x.sum_d32) + group;
-  out.neg_sum = (halves ? x.neg_sum16 : x.neg_sum32) + group;
-  out.q_stride = x.q_stride;
-  out.block_stride = x.block_stride;
-  out.group_stride = group_stride;
-  return out;
-}
-
-// What of a format the inner loops depend on. `steps`: how many products of unsigned bytes with
-// activations may be added up in 16 bits, two of them per step; 1 where that does not pay or fit.
-template <int group, bool min, PanelCode code, int steps = 1>
-struct PanelShape {
-  static constexpr int kGroup = group;
-  static constexpr bool kMin = min;
-  static constexpr PanelCode kCode = code;
-  static constexpr int kSteps = steps;
-};
 
 // Dot products of one group by 16-bit sums: exact, since kSteps * 2 products of a byte of the
 // format with 127 stay below 2^15 (matmul_format asserts it). Saves widening every product.
@@ -134,6 +98,14 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
   }
 }
 
+#if !defined(QUERN_DOT_I8MM)
+// Multiplies as many of the first columns as a matrix instruction suits; returns their number.
+template <typename Shape>
+QUERN_PART int64_t multiply_matrix(const Panel&, int, int, const PanelColumns&, int64_t, float*) {
+  return 0;
+}
+#endif
+
 // Multiplies n_values of K of a panel with n_columns columns. One copy per shape, shared by
 // formats.
 template <typename Shape>
@@ -142,17 +114,17 @@ template <typename Shape>
                                         int64_t first_value, int n_values) {
   const int n_groups = n_values / Shape::kGroup;
   PanelColumns x = columns_at(task.xq, Shape::kGroup, column, first_value);
-  float* accumulator = scratch.accumulator;
-  int64_t left = n_columns;
+  const int64_t done = multiply_matrix<Shape>(scratch.panel, n_groups, offset_shift, x, n_columns,
+                                              scratch.accumulator);
+  x.advance(done);
+  float* accumulator = scratch.accumulator + done * kPanelRows;
+  int64_t left = n_columns - done;
   const auto multiply = [&](auto count) {
     constexpr int n = decltype(count)::value;
     while (left >= n) {
       multiply_panel<n, Shape>(scratch.panel, n_groups, offset_shift, x, accumulator);
       left -= n;
-      x.q += n * x.q_stride;
-      x.d += n * x.block_stride;
-      x.sum_d += n * x.group_stride;
-      x.neg_sum += n * x.group_stride;
+      x.advance(n);
       accumulator += n * kPanelRows;
     }
   };

@@ -1,5 +1,6 @@
 // Native vectors of 4 lanes: Armv8 Advanced SIMD. With QUERN_DOT_NEON also the Armv8.2 int8 dot
-// product, which changes the integer dot product only.
+// product, which changes the integer dot product only, and with QUERN_DOT_I8MM what the Armv8.6
+// matrix product of bytes works on.
 #pragma once
 
 #include <arm_neon.h>
@@ -144,6 +145,27 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 #endif
 }
 QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return n_dot_wide(sum, w, a); }
+
+#ifdef QUERN_DOT_I8MM
+// The low or high two lanes of a and b, in turn: a0 b0 a1 b1 or a2 b2 a3 b3; and back.
+QUERN_INLINE NI n_zip_low(NI a, NI b) { return vzip1q_s32(a, b); }
+QUERN_INLINE NI n_zip_high(NI a, NI b) { return vzip2q_s32(a, b); }
+QUERN_INLINE NF n_zip_low(NF a, NF b) { return vzip1q_f32(a, b); }
+QUERN_INLINE NF n_zip_high(NF a, NF b) { return vzip2q_f32(a, b); }
+QUERN_INLINE NF n_unzip_even(NF low, NF high) { return vuzp1q_f32(low, high); }
+QUERN_INLINE NF n_unzip_odd(NF low, NF high) { return vuzp2q_f32(low, high); }
+// a b a b.
+QUERN_INLINE NF n_pair(float a, float b) { return vzip1q_f32(vdupq_n_f32(a), vdupq_n_f32(b)); }
+QUERN_INLINE NI n_pair(int32_t a, int32_t b) { return vzip1q_s32(vdupq_n_s32(a), vdupq_n_s32(b)); }
+// 8 bytes from each.
+QUERN_INLINE NI n_load_halves(const int8_t* a, const int8_t* b) {
+  return vreinterpretq_s32_s8(vcombine_s8(vld1_s8(a), vld1_s8(b)));
+}
+// With 8 bytes per half: w0 . a0, w0 . a1, w1 . a0, w1 . a1 added to the lanes.
+QUERN_INLINE NI n_dot_pairs(NI sum, NI w, NI a) {
+  return vmmlaq_s32(sum, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(a));
+}
+#endif
 
 // out[i], lane r: bytes 4i..4i+3 of the 16 bytes at offset in row r.
 QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
