@@ -41,25 +41,35 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       op_row("softcap." isa, OpId::kSoftcap, needs, rank, ops.softcap)
 
 // The matmul rows of one instruction set.
-#define QUERN_MATMUL_ROWS(isa, needs, rank, kernels)                                       \
-  matmul_row("matmul." isa ".generic", std::nullopt, needs, rank + 50, kernels.generic),   \
-      matmul_row("matmul." isa ".f32", FormatId::kF32, needs, rank, kernels.f32),          \
-      matmul_row("matmul." isa ".f16", FormatId::kF16, needs, rank, kernels.f16),          \
-      matmul_row("matmul." isa ".bf16", FormatId::kBF16, needs, rank, kernels.bf16),       \
-      matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, rank, kernels.q4_0),       \
-      matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, rank, kernels.q4_1),       \
-      matmul_row("matmul." isa ".q5_0", FormatId::kQ5_0, needs, rank, kernels.q5_0),       \
-      matmul_row("matmul." isa ".q5_1", FormatId::kQ5_1, needs, rank, kernels.q5_1),       \
-      matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, rank, kernels.q8_0),       \
-      matmul_row("matmul." isa ".q2_k", FormatId::kQ2_K, needs, rank, kernels.q2_k),       \
-      matmul_row("matmul." isa ".q3_k", FormatId::kQ3_K, needs, rank, kernels.q3_k),       \
-      matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, rank, kernels.q4_k),       \
-      matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, rank, kernels.q5_k),       \
-      matmul_row("matmul." isa ".q6_k", FormatId::kQ6_K, needs, rank, kernels.q6_k),       \
-      matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, rank, kernels.iq4_nl), \
-      matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, rank, kernels.iq4_xs), \
-      matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, rank, kernels.mxfp4),    \
-      matmul_row("matmul." isa ".nvfp4", FormatId::kNVFP4, needs, rank, kernels.nvfp4)
+#define QUERN_MATMUL_ROWS(isa, needs, rank, kernels)                                          \
+  matmul_row("matmul." isa ".generic", std::nullopt, needs, rank + 50, kernels.generic),      \
+      matmul_row("matmul." isa ".f32", FormatId::kF32, needs, rank, kernels.f32),             \
+      matmul_row("matmul." isa ".f16", FormatId::kF16, needs, rank, kernels.f16),             \
+      matmul_row("matmul." isa ".bf16", FormatId::kBF16, needs, rank, kernels.bf16),          \
+      matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, rank, kernels.q4_0),          \
+      matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, rank, kernels.q4_1),          \
+      matmul_row("matmul." isa ".q5_0", FormatId::kQ5_0, needs, rank, kernels.q5_0),          \
+      matmul_row("matmul." isa ".q5_1", FormatId::kQ5_1, needs, rank, kernels.q5_1),          \
+      matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, rank, kernels.q8_0),          \
+      matmul_row("matmul." isa ".q2_k", FormatId::kQ2_K, needs, rank, kernels.q2_k),          \
+      matmul_row("matmul." isa ".q3_k", FormatId::kQ3_K, needs, rank, kernels.q3_k),          \
+      matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, rank, kernels.q4_k),          \
+      matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, rank, kernels.q5_k),          \
+      matmul_row("matmul." isa ".q6_k", FormatId::kQ6_K, needs, rank, kernels.q6_k),          \
+      matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, rank, kernels.iq4_nl),    \
+      matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, rank, kernels.iq4_xs),    \
+      matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, rank, kernels.mxfp4),       \
+      matmul_row("matmul." isa ".nvfp4", FormatId::kNVFP4, needs, rank, kernels.nvfp4),       \
+      matmul_row("matmul." isa ".iq1_s", FormatId::kIQ1_S, needs, rank, kernels.iq1_s),       \
+      matmul_row("matmul." isa ".iq1_m", FormatId::kIQ1_M, needs, rank, kernels.iq1_m),       \
+      matmul_row("matmul." isa ".iq2_xxs", FormatId::kIQ2_XXS, needs, rank, kernels.iq2_xxs), \
+      matmul_row("matmul." isa ".iq2_xs", FormatId::kIQ2_XS, needs, rank, kernels.iq2_xs),    \
+      matmul_row("matmul." isa ".iq2_s", FormatId::kIQ2_S, needs, rank, kernels.iq2_s),       \
+      matmul_row("matmul." isa ".iq3_xxs", FormatId::kIQ3_XXS, needs, rank, kernels.iq3_xxs), \
+      matmul_row("matmul." isa ".iq3_s", FormatId::kIQ3_S, needs, rank, kernels.iq3_s),       \
+      matmul_row("matmul." isa ".tq1_0", FormatId::kTQ1_0, needs, rank, kernels.tq1_0),       \
+      matmul_row("matmul." isa ".tq2_0", FormatId::kTQ2_0, needs, rank, kernels.tq2_0),       \
+      matmul_row("matmul." isa ".q1_0", FormatId::kQ1_0, needs, rank, kernels.q1_0)
 
 constexpr int kOracleRank = 1000;
 

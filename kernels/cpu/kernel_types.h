@@ -205,6 +205,16 @@ struct MatmulKernels {
   MatmulFn iq4_xs;
   MatmulFn mxfp4;
   MatmulFn nvfp4;
+  MatmulFn iq1_s;
+  MatmulFn iq1_m;
+  MatmulFn iq2_xxs;
+  MatmulFn iq2_xs;
+  MatmulFn iq2_s;
+  MatmulFn iq3_xxs;
+  MatmulFn iq3_s;
+  MatmulFn tq1_0;
+  MatmulFn tq2_0;
+  MatmulFn q1_0;
 };
 
 }  // namespace quern::cpu

@@ -14,6 +14,13 @@ void matmul_generic(const MatmulTask& task, int64_t begin, int64_t end,
   (task.format != nullptr ? matmul_quantized : matmul_decoded)(task, begin, end, scratch);
 }
 
+// Whether one column goes through the panel too (unpack_grid-inl.h).
+template <typename Unpacker>
+constexpr bool looks_up() {
+  if constexpr (requires { Unpacker::kLooksUp; }) return Unpacker::kLooksUp;
+  return false;
+}
+
 // A format with its own unpacker.
 template <typename Unpacker>
 void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
@@ -23,14 +30,16 @@ void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
   constexpr int kOffset = Shape::kCode == PanelCode::kOffset ? 1 << Unpacker::kOffsetShift : 0;
   static_assert(Shape::kSteps == 1 ||
                 (Format::kQMax + kOffset) * 2 * 127 * Shape::kSteps < (1 << 15));
-  if (task.n_rows == 1) {
-    matmul_panels(task, begin, end, scratch,
-                  [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t /*n_columns*/,
-                      PanelPrefetch& prefetch) {
-                    dot_blocks<Unpacker>(chunk, columns_at(task.xq, Shape::kGroup, column, k),
-                                         scratch.accumulator, prefetch);
-                  });
-    return;
+  if constexpr (!looks_up<Unpacker>()) {
+    if (task.n_rows == 1) {
+      matmul_panels(task, begin, end, scratch,
+                    [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t /*n_columns*/,
+                        PanelPrefetch& prefetch) {
+                      dot_blocks<Unpacker>(chunk, columns_at(task.xq, Shape::kGroup, column, k),
+                                           scratch.accumulator, prefetch);
+                    });
+      return;
+    }
   }
   matmul_panels(task, begin, end, scratch,
                 [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t n_columns,
@@ -61,6 +70,16 @@ constexpr MatmulKernels matmul_kernels() {
   k.iq4_xs = matmul_format<UnpackIQ4_XS>;
   k.mxfp4 = matmul_format<UnpackMXFP4>;
   k.nvfp4 = matmul_format<UnpackNVFP4>;
+  k.iq1_s = matmul_format<UnpackIQ1_S>;
+  k.iq1_m = matmul_format<UnpackIQ1_M>;
+  k.iq2_xxs = matmul_format<UnpackIQ2_XXS>;
+  k.iq2_xs = matmul_format<UnpackIQ2_XS>;
+  k.iq2_s = matmul_format<UnpackIQ2_S>;
+  k.iq3_xxs = matmul_format<UnpackIQ3_XXS>;
+  k.iq3_s = matmul_format<UnpackIQ3_S>;
+  k.tq1_0 = matmul_format<UnpackTQ1_0>;
+  k.tq2_0 = matmul_format<UnpackTQ2_0>;
+  k.q1_0 = matmul_format<UnpackQ1_0>;
   return k;
 }
 

@@ -165,8 +165,9 @@ using WideShape = PanelShape<32, false, kWideCode>;
 QUERN_PART NI wide_flip() { return byte_mask(kDotFlip); }
 
 // Bytes of q for formats whose dot product may take them signed: q itself there, else q + 2^n.
-template <int group>
-using SignedShape = PanelShape<group, false, kDotSigned ? PanelCode::kWide : PanelCode::kOffset>;
+template <int group, int steps>
+using SignedShape = PanelShape<group, false, kDotSigned ? PanelCode::kWide : PanelCode::kOffset,
+                               kDotSigned ? 1 : steps>;
 QUERN_PART NI signed_base(int offset_shift) {
   return byte_mask(static_cast<uint8_t>(kDotSigned ? 0 : 1 << offset_shift));
 }
@@ -178,6 +179,19 @@ QUERN_PART void put_looked_up(NI table, const NI* t, int value, Out& out) {
   for (int i = 0; i < 4; ++i) {
     out.put_q(value + 4 * i, n_lookup(table, low_nibbles(t[i])));
     out.put_q(value + 16 + 4 * i, n_lookup(table, high_nibbles(t[i])));
+  }
+}
+
+// 16 bytes of 2-bit numbers, lowest first: values 0..15, 32..47, 64..79, 96..111.
+template <typename Out>
+QUERN_PART void put_crumbs(const NI* t, int value, Out& out) {
+  const NI two = byte_mask(3);
+  QUERN_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    out.put_q(value + 4 * i, n_and(t[i], two));
+    out.put_q(value + 32 + 4 * i, n_and(n_shr<2>(t[i]), two));
+    out.put_q(value + 64 + 4 * i, n_and(n_shr<4>(t[i]), two));
+    out.put_q(value + 96 + 4 * i, n_and(n_shr<6>(t[i]), two));
   }
 }
 
@@ -288,6 +302,8 @@ struct UnpackQ8_0 {
 }  // namespace
 }  // namespace quern::cpu
 
+#include "kernels/cpu/unpack_grid-inl.h"
 #include "kernels/cpu/unpack_iq4-inl.h"
 #include "kernels/cpu/unpack_k-inl.h"
 #include "kernels/cpu/unpack_mx-inl.h"
+#include "kernels/cpu/unpack_small-inl.h"

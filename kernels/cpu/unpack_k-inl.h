@@ -164,15 +164,7 @@ struct UnpackQ2_K {
       for (int part = 0; part < 2; ++part) {
         NI t[4];
         n_transpose16(rows, at + 16 + 32 * half + 16 * part, t);
-        const int value = 128 * half + 16 * part;
-        const NI two = byte_mask(3);
-        QUERN_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          out.put_q(value + 4 * i, n_and(t[i], two));
-          out.put_q(value + 32 + 4 * i, n_and(n_shr<2>(t[i]), two));
-          out.put_q(value + 64 + 4 * i, n_and(n_shr<4>(t[i]), two));
-          out.put_q(value + 96 + 4 * i, n_and(n_shr<6>(t[i]), two));
-        }
+        put_crumbs(t, 128 * half + 16 * part, out);
       }
     }
   }

@@ -14,7 +14,7 @@ QUERN_PART NI fp4_table() {
 
 struct UnpackMXFP4 {
   using Format = formats::FormatMXFP4;
-  using Shape = SignedShape<32>;
+  using Shape = SignedShape<32, 4>;
   static constexpr int kOffsetShift = kFp4Shift;
 
   // 2^(x - 128) of the low byte. As bits: (x - 1) << 23, but the subnormals 1 << 21 and 1 << 22 for
@@ -37,7 +37,7 @@ struct UnpackMXFP4 {
 
 struct UnpackNVFP4 {
   using Format = formats::FormatNVFP4;
-  using Shape = SignedShape<16>;
+  using Shape = SignedShape<16, 4>;
   static constexpr int kOffsetShift = kFp4Shift;
 
   // Half of the E4M3 number in byte i. Its exponent and mantissa are those of an f16 whose exponent
