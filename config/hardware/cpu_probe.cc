@@ -145,7 +145,9 @@ uint64_t meminfo_bytes(std::string_view key) {
 
 CpuInfo probe_cpu() {
   CpuInfo cpu;
-  cpu.isa = probe_isa();
+  IsaProbe probe = probe_isa();
+  cpu.isa = probe.isa;
+  cpu.isa_note = std::move(probe.note);
   cpu.vendor = field_of("/proc/cpuinfo", "vendor_id").value_or("unknown");
   cpu.model = field_of("/proc/cpuinfo", "model name").value_or("unknown");
   const std::vector<int> processors = allowed_processors();

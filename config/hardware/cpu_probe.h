@@ -8,7 +8,13 @@
 
 namespace quern::hardware {
 
-IsaMask probe_isa();
+struct IsaProbe {
+  IsaMask isa;
+  std::string note;  // see CpuInfo::isa_note
+};
+// Asks the operating system for the use of AMX tiles where the processor has them; the permission
+// is the process's from then on.
+IsaProbe probe_isa();
 CpuInfo probe_cpu();
 MemoryInfo probe_memory();
 

@@ -58,6 +58,7 @@ struct CpuInfo {
   std::string vendor;
   std::string model;
   IsaMask isa;
+  std::string isa_note;        // what the processor has and the system withholds, or empty
   int logical_processors = 1;  // that this process may use (affinity and cgroup quota)
   int physical_cores = 1;      // among those
   std::vector<CacheInfo> caches;

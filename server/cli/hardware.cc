@@ -36,6 +36,7 @@ void print_profile(std::ostream& out, const hardware::HardwareProfile& profile,
   out << "Processor\n";
   line(out, "model", cpu.model);
   line(out, "instruction sets", cpu.isa.to_string());
+  if (!cpu.isa_note.empty()) line(out, "not usable", cpu.isa_note);
   line(out, "cores",
        std::to_string(cpu.physical_cores) + " physical, " + std::to_string(cpu.logical_processors) +
            " logical processors usable here");
