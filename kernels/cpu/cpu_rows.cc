@@ -71,6 +71,30 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       matmul_row("matmul." isa ".tq2_0", FormatId::kTQ2_0, needs, rank, kernels.tq2_0),       \
       matmul_row("matmul." isa ".q1_0", FormatId::kQ1_0, needs, rank, kernels.q1_0)
 
+// Behind the dot products until the instructions have been seen to work and to be faster: chosen by
+// name or by measurement.
+constexpr int kTileRank = 120;
+
+// The matmul rows on tiles: formats with groups of 32 only.
+#define QUERN_TILE_ROWS(isa, needs, kernels)                                                       \
+  matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, kTileRank, kernels.q4_0),              \
+      matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, kTileRank, kernels.q4_1),          \
+      matmul_row("matmul." isa ".q5_0", FormatId::kQ5_0, needs, kTileRank, kernels.q5_0),          \
+      matmul_row("matmul." isa ".q5_1", FormatId::kQ5_1, needs, kTileRank, kernels.q5_1),          \
+      matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, kTileRank, kernels.q8_0),          \
+      matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, kTileRank, kernels.q4_k),          \
+      matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, kTileRank, kernels.q5_k),          \
+      matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, kTileRank, kernels.iq4_nl),    \
+      matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, kTileRank, kernels.iq4_xs),    \
+      matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, kTileRank, kernels.mxfp4),       \
+      matmul_row("matmul." isa ".iq1_s", FormatId::kIQ1_S, needs, kTileRank, kernels.iq1_s),       \
+      matmul_row("matmul." isa ".iq2_xxs", FormatId::kIQ2_XXS, needs, kTileRank, kernels.iq2_xxs), \
+      matmul_row("matmul." isa ".iq3_xxs", FormatId::kIQ3_XXS, needs, kTileRank, kernels.iq3_xxs), \
+      matmul_row("matmul." isa ".iq3_s", FormatId::kIQ3_S, needs, kTileRank, kernels.iq3_s),       \
+      matmul_row("matmul." isa ".tq1_0", FormatId::kTQ1_0, needs, kTileRank, kernels.tq1_0),       \
+      matmul_row("matmul." isa ".tq2_0", FormatId::kTQ2_0, needs, kTileRank, kernels.tq2_0),       \
+      matmul_row("matmul." isa ".q1_0", FormatId::kQ1_0, needs, kTileRank, kernels.q1_0)
+
 constexpr int kOracleRank = 1000;
 
 // Built on the first call; constant afterwards.
@@ -86,6 +110,7 @@ const std::vector<KernelRow>& table() {
     QUERN_MATMUL_ROWS("avxvnni", Isa::kAvx2 | Isa::kAvxVnni, 250, kAvxVnniMatmul),
     QUERN_MATMUL_ROWS("avx512", Isa::kAvx512, 200, kAvx512Matmul),
     QUERN_MATMUL_ROWS("avx512vnni", Isa::kAvx512 | Isa::kAvx512Vnni, 100, kAvx512VnniMatmul),
+    QUERN_TILE_ROWS("amxint8", Isa::kAvx512 | Isa::kAvx512Vnni | Isa::kAmxInt8, kAmxInt8Matmul),
 #elif defined(__aarch64__)
     QUERN_OP_ROWS("neon", Isa::kNeon, 300, kNeonOps),
     QUERN_MATMUL_ROWS("neon", Isa::kNeon, 300, kNeonMatmul),
@@ -99,6 +124,7 @@ const std::vector<KernelRow>& table() {
 
 #undef QUERN_OP_ROWS
 #undef QUERN_MATMUL_ROWS
+#undef QUERN_TILE_ROWS
 
 }  // namespace
 
