@@ -51,6 +51,104 @@ QUERN_PART NI four_sign_bytes(NI word) {
   return even_signs(n_or(n_or(first, second), n_or(third, fourth)));
 }
 
+// The codebook of an IQ3 format: entries of 4 magnitudes, of which there are 8.
+template <int entries, int first, int step>
+struct Iq3Book {
+  static constexpr int kEntries = entries;
+  const uint32_t* grid;
+#ifdef QUERN_LOOKUP_WORDS
+  // The same with a nibble for each magnitude v: (v - first) / step.
+  alignas(64) uint16_t codes[entries];
+  alignas(16) int8_t magnitudes[16];
+
+  constexpr Iq3Book(const uint32_t* linked, const uint32_t (&known)[entries])
+      : grid(linked), codes{}, magnitudes{} {
+    for (int e = 0; e < entries; ++e) {
+      for (int k = 0; k < 4; ++k) {
+        const int v = static_cast<int>((known[e] >> (8 * k)) & 0xFF);
+        const int code = (v - first) / step;
+        codes[e] = static_cast<uint16_t>(codes[e] | code << (4 * k));
+        magnitudes[code] = static_cast<int8_t>(v);
+      }
+    }
+  }
+#else
+  constexpr Iq3Book(const uint32_t* linked, const uint32_t (&)[entries]) : grid(linked) {}
+#endif
+};
+// The tables as constants of the compiler.
+namespace iq3 {
+#pragma push_macro("QUERN_TABLE")
+#undef QUERN_TABLE
+#define QUERN_TABLE [[maybe_unused]] constexpr
+#include "kernels/formats/codebook_tables.inc"
+#pragma pop_macro("QUERN_TABLE")
+}  // namespace iq3
+inline constexpr Iq3Book<256, 4, 8> kIq3XxsBook(formats::kIq3XxsGrid, iq3::kIq3XxsGrid);
+inline constexpr Iq3Book<512, 1, 2> kIq3SBook(formats::kIq3SGrid, iq3::kIq3SGrid);
+
+#ifdef QUERN_LOOKUP_WORDS
+// Bytes of the four nibbles in the low or high 16 bits of each lane, looked up.
+template <int half>
+QUERN_PART NI magnitudes_of(NI magnitudes, NI words) {
+  constexpr int8_t h = 2 * half;
+  alignas(16) static constexpr int8_t kOrder[16] = {h,      h,      h + 1,  h + 1, h + 4, h + 4,
+                                                    h + 5,  h + 5,  h + 8,  h + 8, h + 9, h + 9,
+                                                    h + 12, h + 12, h + 13, h + 13};
+  const NI twice = n_lookup(words, n_table16(kOrder));
+  const NI low = n_and(twice, n_set_int(0x000F000F));
+  return n_lookup(magnitudes, n_or(low, n_and(n_shr<4>(twice), n_set_int(0x0F000F00))));
+}
+#endif
+
+// The magnitudes of four entries: low 8 bits of the index in each byte of a lane, bit 8 in bits 0
+// to 3 of `ninth`.
+template <typename Book>
+QUERN_PART void look_up_four(const Book& book, NI bytes, NI ninth, NI* q) {
+#ifdef QUERN_LOOKUP_WORDS
+  NI even = n_and(bytes, n_set_int(0x00FF00FF));
+  NI odd = n_and(n_shr<8>(bytes), n_set_int(0x00FF00FF));
+  if constexpr (Book::kEntries > 256) {
+    const NI first = n_set_int(0x00000100);
+    const NI second = n_set_int(0x01000000);
+    even = n_or(even, n_or(n_and(n_shl<8>(ninth), first), n_and(n_shl<22>(ninth), second)));
+    odd = n_or(odd, n_or(n_and(n_shl<7>(ninth), first), n_and(n_shl<21>(ninth), second)));
+  }
+  even = n_lookup_words<Book::kEntries>(book.codes, even);
+  odd = n_lookup_words<Book::kEntries>(book.codes, odd);
+  const NI magnitudes = n_table16(book.magnitudes);
+  q[0] = magnitudes_of<0>(magnitudes, even);
+  q[1] = magnitudes_of<0>(magnitudes, odd);
+  q[2] = magnitudes_of<1>(magnitudes, even);
+  q[3] = magnitudes_of<1>(magnitudes, odd);
+#else
+  unrolled<0, 4>([&](auto entry) {
+    constexpr int kEntry = decltype(entry)::value;
+    NI index = byte_of<kEntry>(bytes);
+    if constexpr (Book::kEntries > 256) {
+      index = n_or(index, n_and(n_shl<8 - kEntry>(ninth), n_set_int(0x100)));
+    }
+    q[kEntry] = n_lookup32(book.grid, index);
+  });
+#endif
+}
+
+// The 32 values of a group: indices in the bytes of two lanes, bit 8 of them in the low byte of
+// `ninth`, sign bytes in a third.
+template <typename Book, typename Out>
+QUERN_PART void put_iq3_group(const Book& book, const NI* bytes, NI ninth, NI signs, NI base,
+                              int value, Out& out) {
+  unrolled<0, 2>([&](auto half) QUERN_PART_LAMBDA {
+    constexpr int kHalf = decltype(half)::value;
+    NI q[4];
+    look_up_four(book, bytes[kHalf], n_shr<4 * kHalf>(ninth), q);
+    unrolled<0, 4>([&](auto entry) QUERN_PART_LAMBDA {
+      constexpr int kEntry = 4 * kHalf + decltype(entry)::value;
+      out.put_q(value + 4 * kEntry, with_signs<kEntry>(q[kEntry % 4], signs, base));
+    });
+  });
+}
+
 // d * ((2 * s + 1) * step), exact: 11 bits times 5.
 QUERN_PART NF odd_scale(NF d, NI s, float step) {
   const NI odd = n_add_int(n_add_int(s, s), n_set_int(1));
@@ -172,13 +270,8 @@ struct UnpackIQ3_XXS {
           const NI word = words[2 * pair + half];
           const int group = 4 * part + 2 * pair + half;
           out.put_scale(group, odd_scale(d, n_shr<28>(word), 0.25F));
-          const NI signs = four_sign_bytes(word);
-          unrolled<0, 8>([&](auto entry) {
-            constexpr int kEntry = decltype(entry)::value;
-            const NI index = byte_of<kEntry % 4>(t[2 * half + kEntry / 4]);
-            const NI q = n_lookup32(formats::kIq3XxsGrid, index);
-            out.put_q(32 * group + 4 * kEntry, with_signs<kEntry>(q, signs, base));
-          });
+          put_iq3_group(kIq3XxsBook, t + 2 * half, n_set_int(0), four_sign_bytes(word), base,
+                        32 * group, out);
         }
       }
     }
@@ -191,26 +284,11 @@ struct UnpackIQ3_S {
   static constexpr int kOffsetShift = 4;
   static constexpr bool kLooksUp = true;
 
-  // The 32 values of a group: 8 indices whose ninth bits are byte `byte` of `high`.
-  template <int byte, typename Out>
-  static QUERN_PART void put_group(const NI* low, NI high, NI signs, int value, Out& out) {
-    const NI base = signed_base(kOffsetShift);
-    unrolled<0, 8>([&](auto entry) {
-      constexpr int kEntry = decltype(entry)::value;
-      constexpr int kBit = 8 * byte + kEntry;  // in its word
-      const NI upper = n_and(kBit > 8 ? n_shr<(kBit > 8 ? kBit - 8 : 0)>(high)
-                                      : n_shl<(kBit > 8 ? 0 : 8 - kBit)>(high),
-                             n_set_int(0x100));
-      const NI index = n_or(byte_of<kEntry % 4>(low[kEntry / 4]), upper);
-      const NI q = n_lookup32(formats::kIq3SGrid, index);
-      out.put_q(value + 4 * kEntry, with_signs<kEntry>(q, signs, base));
-    });
-  }
-
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     const NF d = n_f16_of_low(first4(rows, at));
     put_odd_scales(d, last4(rows, at + 106), 1.0F, 0, out);
+    const NI base = signed_base(kOffsetShift);
     for (int half = 0; half < 2; ++half) {
       const NI high = first4(rows, at + 66 + 4 * half);
       NI signs[4];
@@ -220,8 +298,9 @@ struct UnpackIQ3_S {
         NI t[4];
         n_transpose16(rows, at + 2 + 32 * half + 16 * kPair, t);
         const int value = 128 * half + 64 * kPair;
-        put_group<2 * kPair>(t, high, signs[2 * kPair], value, out);
-        put_group<2 * kPair + 1>(t + 2, high, signs[2 * kPair + 1], value + 32, out);
+        put_iq3_group(kIq3SBook, t, n_shr<16 * kPair>(high), signs[2 * kPair], base, value, out);
+        put_iq3_group(kIq3SBook, t + 2, n_shr<16 * kPair + 8>(high), signs[2 * kPair + 1], base,
+                      value + 32, out);
       });
     }
   }

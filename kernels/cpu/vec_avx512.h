@@ -183,6 +183,32 @@ QUERN_INLINE NI n_select_bits(NI bits, NI clear, NI set) {
   return _mm512_mask_mov_epi8(clear, _mm512_test_epi8_mask(bytes, bit), set);
 }
 
+// Codebooks of a few hundred numbers of 16 bits fit in registers.
+#define QUERN_LOOKUP_WORDS
+// For each 16-bit half of the lanes: table[index], of 256 or 512 entries (64-byte aligned).
+template <int n_entries>
+QUERN_PART NI n_lookup_words(const uint16_t* table, NI index) {
+  static_assert(n_entries == 256 || n_entries == 512);
+  const auto bit = [&](int n) {
+    return _mm512_test_epi16_mask(index, _mm512_set1_epi16(static_cast<int16_t>(1 << n)));
+  };
+  const __mmask32 bit6 = bit(6);
+  const __mmask32 bit7 = bit(7);
+  // Bits 0 to 5 of the index choose among 64 entries in two registers.
+  const auto from64 = [&](int first) {
+    return _mm512_permutex2var_epi16(_mm512_load_si512(table + first), index,
+                                     _mm512_load_si512(table + first + 32));
+  };
+  const auto from128 = [&](int first) {
+    return _mm512_mask_mov_epi16(from64(first), bit6, from64(first + 64));
+  };
+  const auto from256 = [&](int first) {
+    return _mm512_mask_mov_epi16(from128(first), bit7, from128(first + 128));
+  };
+  if constexpr (n_entries == 256) return from256(0);
+  return _mm512_mask_mov_epi16(from256(0), bit(8), from256(n_entries - 256));
+}
+
 // Lane r: table[index r].
 QUERN_PART NI n_lookup32(const uint32_t* table, NI index) {
   alignas(64) uint32_t at[kLanes];
