@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "engine/grammar/constraint.h"
 #include "engine/sample/logprobs.h"
 #include "engine/sample/sampler.h"
 #include "engine/sequence/stop_matcher.h"
@@ -50,6 +51,16 @@ Status validate_request(const Request& request, const AdmissionLimits& limits) {
     return Error(ErrorKind::kInvalidInput,
                  "top_logprobs is " + std::to_string(*request.top_logprobs) +
                      "; it must be from 0 to " + std::to_string(kMaxTopLogprobs));
+  }
+  if (request.constraint && request.sampling.ignore_end_of_generation) {
+    return Error(ErrorKind::kInvalidInput,
+                 "a grammar decides where the answer ends, so the end of generation cannot be "
+                 "ignored as well; leave one of the two out");
+  }
+  if (request.constraint && request.constraint->trie().n_vocab() > limits.n_vocab) {
+    return Error(ErrorKind::kInvalidInput,
+                 "the grammar was compiled for another vocabulary than this model's; compile it "
+                 "for this one");
   }
   QUERN_RETURN_IF_ERROR(validate_stop_strings(request.stop));
   return validate_sampling(request.sampling, limits.n_vocab);

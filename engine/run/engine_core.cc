@@ -97,7 +97,11 @@ void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<Seq
   entry.priority = sequence.request().priority;
   entry.leader = leader;
   const Status added = scheduler_.add(entry);
-  if (!added.ok()) fail(it, added.error());
+  if (!added.ok()) {
+    fail(it, added.error());
+  } else if (grammar::Matcher* matcher = it->second.sequence->matcher()) {
+    matcher->prefetch(mask_worker_);  // while the prompt is computed
+  }
 }
 
 void EngineCore::step() {
@@ -274,24 +278,37 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
     finish(it, FinishReason::kLength);
     return;
   }
-  const SampleInput input{row, sequence.tokens(), sequence.tokens().size(),
-                          sequence.request().top_logprobs};
-  Result<Sample> sample = sampler_.sample(input, sequence.request().sampling);
-  if (!sample.ok()) {
-    if (sample.error().kind() == ErrorKind::kInternal) scheduler_.distrust(it->first);
-    fail(it, sample.error());
+  Result<Sample> drawn = sample(sequence, row);
+  if (!drawn.ok()) {
+    if (drawn.error().kind() == ErrorKind::kInternal) scheduler_.distrust(it->first);
+    fail(it, drawn.error());
     return;
   }
   ++counters_.completion_tokens;
   Event piece;
-  const auto reason = sequence.accept(sample->token, std::move(sample->logprob), now(), piece);
+  const auto reason = sequence.accept(drawn->token, std::move(drawn->logprob), now(), piece);
   const bool visible = !piece.text.empty() || !piece.tokens.empty();
   if (visible && !deliver(it, std::move(piece))) return;
   if (reason) {
     finish(it, *reason);
   } else {
     scheduler_.append_token(it->first, sequence.tokens().back());
+    // While the model computes the next step.
+    if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
   }
+}
+
+// Draws the next token and tells the grammar.
+Result<Sample> EngineCore::sample(Sequence& sequence, std::span<float> row) {
+  SampleInput input{row, sequence.tokens(), sequence.tokens().size(),
+                    sequence.request().top_logprobs};
+  grammar::Matcher* matcher = sequence.matcher();
+  if (matcher == nullptr) return sampler_.sample(input, sequence.request().sampling);
+  QUERN_ASSIGN_OR_RETURN(const std::shared_ptr<const grammar::TokenMask> mask, matcher->mask());
+  input.permitted = mask->bits;
+  QUERN_ASSIGN_OR_RETURN(Sample drawn, sampler_.sample(input, sequence.request().sampling));
+  QUERN_RETURN_IF_ERROR(matcher->accept(drawn.token));
+  return drawn;
 }
 
 bool EngineCore::deliver(LiveMap::iterator it, Event piece) {

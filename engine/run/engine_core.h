@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "config/base/result.h"
+#include "engine/grammar/mask_worker.h"
 #include "engine/run/batch_builder.h"
 #include "engine/run/event_queue.h"
 #include "engine/run/step_cost_meter.h"
@@ -121,6 +122,7 @@ class EngineCore {
   Status take_prompt_logprob(Live& live, std::span<const float> row, int64_t position);
   void finish_prompt(LiveMap::iterator it, std::span<const float> row);
   void draw(LiveMap::iterator it, std::span<float> row);
+  Result<Sample> sample(Sequence& sequence, std::span<float> row);
   // Gives the piece to the reader; false when the sequence ended because the reader is too slow.
   bool deliver(LiveMap::iterator it, Event piece);
   void finish(LiveMap::iterator it, FinishReason reason);
@@ -145,6 +147,7 @@ class EngineCore {
   LiveMap live_;
   StepPlan plan_;  // of the step that is running
   CoreCounters counters_;
+  grammar::MaskWorker mask_worker_;
   std::optional<Error> broken_;
   SequenceId last_id_ = 0;
 };

@@ -1,6 +1,8 @@
 // Chain and draw. Sums run over the candidates in one fixed order.
 #include "engine/sample/sampler.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <vector>
@@ -16,8 +18,8 @@ constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
 Error nothing_left() {
   return Error(ErrorKind::kInvalidInput,
-               "no token is left to choose from: logit_bias bans every token of the vocabulary; "
-               "ban fewer tokens");
+               "no token is left to choose from: logit_bias bans every token of the vocabulary, or "
+               "every one that the grammar permits; ban fewer tokens");
 }
 
 Result<TokenId> greedy(std::span<const float> logits) {
@@ -75,14 +77,33 @@ Result<Sample> Sampler::sample(const SampleInput& input, const SamplingParams& p
   state_.logits = input.logits;
   state_.history = input.history;
   if (!input.top_logprobs) {
+    ban_others(input.permitted);
     QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.position));
     return out;
   }
   // Stages overwrite the logits, and which token's log-probability is wanted is known only after.
   const std::vector<float> original(input.logits.begin(), input.logits.end());
+  ban_others(input.permitted);
   QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.position));
   out.logprob = token_logprob(original, out.token, *input.top_logprobs);
   return out;
+}
+
+void Sampler::ban_others(std::span<const uint64_t> permitted) {
+  if (permitted.empty()) return;
+  const size_t n = state_.logits.size();
+  for (size_t begin = 0; begin < n; begin += 64) {
+    const uint64_t word = begin / 64 < permitted.size() ? permitted[begin / 64] : 0;
+    const size_t end = std::min(begin + 64, n);
+    if (word == 0) {
+      std::fill(state_.logits.begin() + static_cast<std::ptrdiff_t>(begin),
+                state_.logits.begin() + static_cast<std::ptrdiff_t>(end), kBanned);
+      continue;
+    }
+    for (size_t i = begin; i < end && word != ~uint64_t{0}; ++i) {
+      if ((word >> (i % 64) & 1) == 0) state_.logits[i] = kBanned;
+    }
+  }
 }
 
 Result<TokenId> Sampler::choose(const SamplingParams& params, uint64_t position) {

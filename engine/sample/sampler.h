@@ -34,18 +34,22 @@ struct SampleInput {
   std::span<const TokenId> history;  // ids inside the vocabulary
   uint64_t position = 0;             // of the token to be drawn in its sequence
   std::optional<int32_t> top_logprobs;
+  // Bit i % 64 of word i / 64: token i may be drawn; tokens beyond may not. Empty: all may.
+  std::span<const uint64_t> permitted = {};
 };
 
 class Sampler {
  public:
   explicit Sampler(int64_t n_vocab);
 
-  // Temperature 0: the best token after bias and penalties, ties to the lowest id; the other stages
-  // do nothing then. Errors: non-finite logits (kInternal), no token left to choose
-  // (kInvalidInput). Precondition: `params` passed validate_sampling().
+  // Tokens that are not permitted are banned before any stage. Temperature 0: the best token after
+  // bias and penalties, ties to the lowest id; the other stages do nothing then. Errors: non-finite
+  // logits (kInternal), no token left to choose (kInvalidInput). Precondition: `params` passed
+  // validate_sampling().
   Result<Sample> sample(const SampleInput& input, const SamplingParams& params);
 
  private:
+  void ban_others(std::span<const uint64_t> permitted);
   Result<TokenId> choose(const SamplingParams& params, uint64_t position);
 
   ChainState state_;

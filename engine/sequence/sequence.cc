@@ -34,7 +34,12 @@ Sequence::Sequence(Request request, const tokenizer::Tokenizer& tokenizer, int64
       max_in_all_(limit_in_all(request_, context_tokens)),
       output_(tokenizer, {.at_start_of_text = shows_nothing(tokens_, tokenizer)}, request_.stop),
       accepted_(now),
-      last_token_(now) {}
+      last_token_(now) {
+  if (request_.constraint) {
+    matcher_.emplace(request_.constraint,
+                     tokenizer.drops_first_space() && shows_nothing(tokens_, tokenizer));
+  }
+}
 
 void Sequence::note_step(TimePoint now) {
   if (!first_step_) first_step_ = now;
@@ -50,6 +55,11 @@ std::optional<FinishReason> Sequence::accept(TokenId token, std::optional<TokenL
     return FinishReason::kStop;
   }
   if (output_.push(token, std::move(logprob), piece)) return FinishReason::kStop;
+  // Nothing can follow, so there is no need to draw the end.
+  if (matcher_ && matcher_->complete()) {
+    output_.finish(piece);
+    return FinishReason::kStop;
+  }
   if (static_cast<int64_t>(tokens_.size()) < max_in_all_) return std::nullopt;
   return output_.finish(piece) ? FinishReason::kStop : FinishReason::kLength;
 }

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/grammar/matcher.h"
 #include "engine/sequence/text_output.h"
 #include "engine/types/request.h"
 #include "models/tokenizer/tokenizer.h"
@@ -32,6 +33,9 @@ class Sequence {
   // Whether any token may be drawn at all.
   bool wants_tokens() const { return max_in_all_ > n_prompt_; }
 
+  // Where it stands in its grammar; null without one. Whoever draws a token tells it first.
+  grammar::Matcher* matcher() { return matcher_ ? &*matcher_ : nullptr; }
+
   // Times for Timings: its first step begins; a token was drawn.
   void note_step(TimePoint now);
 
@@ -49,6 +53,7 @@ class Sequence {
   int64_t n_prompt_;
   int64_t max_in_all_;
   TextOutput output_;
+  std::optional<grammar::Matcher> matcher_;
   TimePoint accepted_;
   std::optional<TimePoint> first_step_;
   std::optional<TimePoint> first_token_;

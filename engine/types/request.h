@@ -3,12 +3,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "config/base/result.h"
+
+namespace quern::grammar {
+class Constraint;  // engine/grammar/constraint.h
+}  // namespace quern::grammar
 
 namespace quern::engine {
 
@@ -51,6 +56,9 @@ struct Request {
   int32_t priority = 0;  // lower goes first within its share
   // When it is not finished by then, it fails.
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  // What the answer's text must match, or null. Made for this model's vocabulary. The answer ends
+  // where nothing can follow; one that ends by length is a beginning of such a text.
+  std::shared_ptr<const grammar::Constraint> constraint;
 };
 
 // kStop: an end-of-generation token or a stop string, also when the same token reached the limit.
