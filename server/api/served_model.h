@@ -6,11 +6,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/base/json.h"
+#include "engine/grammar/grammar_store.h"
 #include "engine/run/engine.h"
 #include "models/chat/chat_template.h"
 #include "models/loader/model.h"
@@ -26,6 +28,7 @@ struct ServedModel {
   const tokenizer::Tokenizer* tokenizer = nullptr;
   const chat::ChatTemplate* chat_template = nullptr;
   bool has_own_template = false;
+  std::shared_ptr<grammar::GrammarStore> grammars;  // for `tokenizer`; null: answers are free text
   loader::ModelFacts facts;
   Json model_info = Json::object();  // metadata of the file, for /api/show
   std::string digest;                // 64 hex digits naming this model; not a hash of the file

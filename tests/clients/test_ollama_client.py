@@ -1,4 +1,6 @@
 """The official ollama package against the server."""
+import json
+
 import ollama
 import pytest
 
@@ -70,3 +72,20 @@ def test_abort_frees_the_sequence(ollama_client, model, becomes_idle):
     next(stream)
     stream.close()
     assert becomes_idle()
+
+
+def test_format(ollama_client, model):
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["n"],
+    }
+    answer = ollama_client.chat(model, MESSAGES, format=schema, options={"num_predict": 200})
+    assert 1 <= json.loads(answer.message.content)["n"] <= 9
+    answer = ollama_client.generate(
+        model, "Once", format="json", options={"num_predict": 400, "seed": 4}
+    )
+    if answer.done_reason == "stop":
+        assert isinstance(json.loads(answer.response), dict)
+    with pytest.raises(ollama.ResponseError, match="must be"):
+        ollama_client.generate(model, "x", format="xml")

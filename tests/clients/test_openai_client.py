@@ -1,5 +1,10 @@
 """The official openai package against the server."""
+import json
+import re
+from typing import Literal
+
 import openai
+import pydantic
 import pytest
 
 MESSAGES = [{"role": "user", "content": "Once upon a time"}]
@@ -110,6 +115,61 @@ def test_errors_have_their_classes(openai_client, model):
     with pytest.raises(openai.BadRequestError) as long:
         openai_client.completions.create(model=model, prompt="a b c " * 20000)
     assert long.value.code == "context_length_exceeded"
+
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 16},
+        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "likes": {"type": "array", "items": {"enum": ["cats", "dogs"]}, "maxItems": 2},
+    },
+    "required": ["name", "age", "likes"],
+    "additionalProperties": False,
+}
+
+
+def test_json_schema(openai_client, model):
+    options = dict(
+        model=model, messages=MESSAGES, max_tokens=400, temperature=1, seed=7,
+        response_format={
+            "type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}
+        },
+    )
+    answer = openai_client.chat.completions.create(**options)
+    assert answer.choices[0].finish_reason == "stop"
+    person = json.loads(answer.choices[0].message.content)
+    assert list(person) == ["name", "age", "likes"]
+    assert 1 <= len(person["name"]) <= 16 and 0 <= person["age"] <= 120
+    assert set(person["likes"]) <= {"cats", "dogs"}
+    again = openai_client.chat.completions.create(**options)
+    assert again.choices[0].message.content == answer.choices[0].message.content
+
+
+def test_parse_helper(openai_client, model):
+    class Colour(pydantic.BaseModel):
+        name: Literal["red", "green", "blue"]
+        rgb: list[int] = pydantic.Field(min_length=3, max_length=3)
+
+    answer = openai_client.chat.completions.parse(
+        model=model, messages=MESSAGES, response_format=Colour, max_tokens=300, seed=1
+    )
+    assert len(answer.choices[0].message.parsed.rgb) == 3
+
+
+def test_grammar(openai_client, model):
+    answer = openai_client.completions.create(
+        model=model, prompt="Lily said", max_tokens=40, seed=2,
+        extra_body={"grammar": 'root ::= " yes" | " no" [a-z]{4} "!"'},
+    )
+    assert re.fullmatch(" yes| no[a-z]{4}!", answer.choices[0].text)
+
+
+def test_unsupported_keyword_is_refused_by_name(openai_client, model):
+    with pytest.raises(openai.BadRequestError, match="'not' at #/properties/a"):
+        openai_client.completions.create(
+            model=model, prompt="x", extra_body={"json_schema": {"properties": {"a": {"not": {}}}}}
+        )
 
 
 def test_abort_frees_the_sequence(openai_client, model, becomes_idle):

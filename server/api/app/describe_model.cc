@@ -83,6 +83,7 @@ ServedModel describe_model(engine::Engine& engine, std::string id, const std::st
   out.tokenizer = &loaded.tokenizer();
   out.chat_template = &loaded.chat_template();
   out.has_own_template = loaded.has_own_template();
+  out.grammars = std::make_shared<grammar::GrammarStore>(loaded.tokenizer());
   for (const auto& [key, value] : loaded.file().metadata().entries()) {
     out.model_info[key] = value_json(value);
   }

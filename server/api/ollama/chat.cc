@@ -15,11 +15,13 @@ constexpr std::array kFields = {
     refused("tools", 0, "this version cannot read tool calls out of the model's answer"),
 };
 
-MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, AnswerPlan& plan,
+MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan,
                      bool& load_only) {
+  const http::Request& request = exchange.request();
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
   const Json* messages = find_field(body, "messages");
   load_only = messages == nullptr || messages->empty();
   if (load_only) return std::nullopt;
@@ -35,6 +37,7 @@ MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, A
   set_origin(catalogue, request, plan.request);
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
+  plan.request.constraint = plan.common.constraint;
   plan.request.max_tokens = plan.common.max_tokens;
   plan.request.top_logprobs = plan.common.top_logprobs;
   return encode_segments(model, segments, plan.request.prompt);
@@ -45,7 +48,7 @@ MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, A
 void handle_chat(const Catalogue& catalogue, http::Exchange& exchange) {
   AnswerPlan plan;
   bool load_only = false;
-  if (MaybeError error = plan_chat(catalogue, exchange.request(), plan, load_only)) {
+  if (MaybeError error = plan_chat(catalogue, exchange, plan, load_only)) {
     return exchange.send(error_response(*error));
   }
   if (load_only) return answer_loaded(exchange, plan.common, true);

@@ -70,11 +70,13 @@ MaybeError encode_prompt(const Json& body, const ServedModel& model, bool raw, T
   return std::nullopt;
 }
 
-MaybeError plan_generate(const Catalogue& catalogue, const http::Request& request, AnswerPlan& plan,
+MaybeError plan_generate(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan,
                          bool& load_only) {
+  const http::Request& request = exchange.request();
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
   const bool raw = read_bool(body, "raw", false);
   // An empty prompt loads the model; with raw it is a prompt: the beginning of a text.
   const bool has_prompt = find_field(body, "prompt") != nullptr;
@@ -85,6 +87,7 @@ MaybeError plan_generate(const Catalogue& catalogue, const http::Request& reques
   set_origin(catalogue, request, plan.request);
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
+  plan.request.constraint = plan.common.constraint;
   plan.request.max_tokens = plan.common.max_tokens;
   plan.request.top_logprobs = plan.common.top_logprobs;
   return encode_prompt(body, *plan.common.model, raw, plan.request.prompt);
@@ -95,7 +98,7 @@ MaybeError plan_generate(const Catalogue& catalogue, const http::Request& reques
 void handle_generate(const Catalogue& catalogue, http::Exchange& exchange) {
   AnswerPlan plan;
   bool load_only = false;
-  if (MaybeError error = plan_generate(catalogue, exchange.request(), plan, load_only)) {
+  if (MaybeError error = plan_generate(catalogue, exchange, plan, load_only)) {
     return exchange.send(error_response(*error));
   }
   if (load_only) return answer_loaded(exchange, plan.common, false);

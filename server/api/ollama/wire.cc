@@ -22,7 +22,7 @@ constexpr std::array kFields = {
     read_field("logprobs", FieldType::kBool),
     ranged("top_logprobs", FieldType::kInteger, 0, 20),
     read_field("think", FieldType::kAny),
-    refused("format", 0, "this version cannot constrain its output"),
+    read_field("format", FieldType::kAny),
     // Prompts are never cut here: one that does not fit is refused, so these change nothing.
     ignored("truncate"),
     ignored("shift"),
@@ -56,7 +56,7 @@ constexpr std::array kOptions = {
     reported("draft_num_predict"),
     refused("mirostat"),
     refused("tfs_z", 1),
-    refused("grammar"),
+    refused("grammar", 0, "use 'format'"),
 };
 
 void read_sampling(const Json& options, engine::SamplingParams& out) {
@@ -162,7 +162,7 @@ bool parse_keep_alive(const Json& value, bool& is_zero) {
 }
 
 MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       CommonRequest& out) {
+                       const ClientGone& gone, CommonRequest& out) {
   if (MaybeError error = check_fields(body, {own, kFields}, "", out.unused)) return error;
   out.model_name = read_string(body, "model", read_string(body, "name"));
   if (out.model_name.empty()) return field_error("model", "model is required");
@@ -181,7 +181,8 @@ MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<c
     return field_error("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
   }
   if (MaybeError error = check_think(body, out)) return error;
-  return read_options(body, out);
+  if (MaybeError error = read_options(body, out)) return error;
+  return read_ollama_constraint(body, *out.model, gone, out.constraint);
 }
 
 Json details_object(const ServedModel& model) {

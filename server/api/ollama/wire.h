@@ -10,6 +10,7 @@
 #include "config/base/json.h"
 #include "engine/types/request.h"
 #include "server/api/api_error.h"
+#include "server/api/constraint.h"
 #include "server/api/fields.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
@@ -29,14 +30,16 @@ struct CommonRequest {
   std::string model_name;  // as the client wrote it
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
+  ConstraintPointer constraint;  // null: free text
   int64_t max_tokens = -1;
   std::optional<int32_t> top_logprobs;
   bool stream = true;
   bool unload = false;  // keep_alive is 0
   std::vector<std::string> unused;
 };
+// A format is compiled last, as long as the client has not `gone`.
 MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       CommonRequest& out);
+                       const ClientGone& gone, CommonRequest& out);
 
 // Whether a keep_alive value is well-formed, and whether it is zero: a number of seconds or a Go
 // duration ("5m", "1h30m", "-1s").

@@ -280,6 +280,7 @@ void add_choices(AnswerPlan& plan, const engine::Request& prototype,
     request.sampling = plan.common.sampling;
     request.sampling.seed += static_cast<uint64_t>(i);
     request.stop = plan.common.stop;
+    request.constraint = plan.common.constraint;
     plan.requests.push_back(std::move(request));
   }
 }

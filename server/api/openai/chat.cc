@@ -19,7 +19,6 @@ constexpr std::array kFields = {
     ranged("top_logprobs", FieldType::kInteger, 0, 20),
     read_field("chat_template_kwargs", FieldType::kObject),
     read_field("add_generation_prompt", FieldType::kBool),
-    read_field("response_format", FieldType::kObject),
     read_field("tools", FieldType::kArray),
     read_field("tool_choice", FieldType::kAny),
     read_field("modalities", FieldType::kArray),
@@ -37,14 +36,6 @@ constexpr std::array kFields = {
 };
 
 MaybeError check_formats(const Json& body) {
-  if (const Json* format = find_field(body, "response_format")) {
-    const std::string type = read_string(*format, "type", "text");
-    if (type != "text") {
-      return field_error("response_format",
-                         "'response_format' of another type than \"text\" is not supported; this "
-                         "version cannot constrain its output.");
-    }
-  }
   if (const Json* modalities = find_field(body, "modalities")) {
     const bool text = std::all_of(modalities->begin(), modalities->end(),
                                   [](const Json& item) { return item == "text"; });
@@ -65,10 +56,12 @@ MaybeError check_formats(const Json& body) {
   return std::nullopt;
 }
 
-MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, AnswerPlan& plan) {
+MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan) {
+  const http::Request& request = exchange.request();
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
   if (MaybeError error = check_formats(body)) return error;
   plan.chat = true;
   plan.fingerprint = catalogue.fingerprint;
@@ -103,7 +96,7 @@ MaybeError plan_chat(const Catalogue& catalogue, const http::Request& request, A
 
 void handle_chat(const Catalogue& catalogue, http::Exchange& exchange) {
   AnswerPlan plan;
-  if (MaybeError error = plan_chat(catalogue, exchange.request(), plan)) {
+  if (MaybeError error = plan_chat(catalogue, exchange, plan)) {
     return exchange.send(error_response(*error));
   }
   answer(exchange, std::move(plan));

@@ -18,7 +18,6 @@ constexpr std::array kFields = {
     ranged("best_of", FieldType::kInteger, 1, 20),
     ranged("logprobs", FieldType::kInteger, 0, 20),
     refused("prompt_embeds"),
-    refused("response_format"),
 };
 
 MaybeError wrong_prompt() {
@@ -80,11 +79,12 @@ MaybeError read_prompts(const ServedModel& model, const Json& body, std::vector<
   return std::nullopt;
 }
 
-MaybeError plan_completion(const Catalogue& catalogue, const http::Request& request,
-                           AnswerPlan& plan) {
+MaybeError plan_completion(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan) {
+  const http::Request& request = exchange.request();
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
   plan.fingerprint = catalogue.fingerprint;
   std::vector<Prompt> prompts;
   if (MaybeError error = read_prompts(*plan.common.model, body, prompts)) return error;
@@ -122,7 +122,7 @@ MaybeError plan_completion(const Catalogue& catalogue, const http::Request& requ
 
 void handle_completion(const Catalogue& catalogue, http::Exchange& exchange) {
   AnswerPlan plan;
-  if (MaybeError error = plan_completion(catalogue, exchange.request(), plan)) {
+  if (MaybeError error = plan_completion(catalogue, exchange, plan)) {
     return exchange.send(error_response(*error));
   }
   answer(exchange, std::move(plan));

@@ -35,6 +35,10 @@ constexpr std::array kFields = {
     ranged("repeat_last_n", FieldType::kInteger, -1, kMaxInt),
     read_field("ignore_eos", FieldType::kBool),
     ranged("priority", FieldType::kInteger, -1000, 1000),
+    // What the answer must look like.
+    read_field("response_format", FieldType::kObject),
+    read_field("grammar", FieldType::kString),
+    read_field("json_schema", FieldType::kAny),
     // Without effect on the answer.
     ignored("user"),
     ignored("metadata"),
@@ -49,8 +53,6 @@ constexpr std::array kFields = {
     // Would change the answer and are not there.
     refused("suffix"),
     refused("best_of", 1, "only 1 is possible"),
-    refused("grammar"),
-    refused("json_schema"),
     refused("guided_json"),
     refused("guided_regex"),
     refused("guided_choice"),
@@ -191,7 +193,7 @@ http::Response error_response(const ApiError& error) {
 }
 
 MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       CommonRequest& out) {
+                       const ClientGone& gone, CommonRequest& out) {
   // The endpoint's own rows come first: the first match counts.
   if (MaybeError error = check_fields(body, {own, kCommonFields}, "", out.unused)) return error;
   const std::string name = read_string(body, "model");
@@ -204,7 +206,8 @@ MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<c
   read_sampling(body, out.sampling);
   if (MaybeError error = read_stream_options(body, out)) return error;
   if (MaybeError error = read_stops(body, "stop", out.stop)) return error;
-  return read_bias(body, *out.model, out.sampling);
+  if (MaybeError error = read_bias(body, *out.model, out.sampling)) return error;
+  return read_openai_constraint(body, *out.model, gone, out.constraint);
 }
 
 Json usage_object(const engine::Usage& usage) {

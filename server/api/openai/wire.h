@@ -10,6 +10,7 @@
 #include "config/base/json.h"
 #include "engine/types/request.h"
 #include "server/api/api_error.h"
+#include "server/api/constraint.h"
 #include "server/api/fields.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
@@ -26,6 +27,7 @@ struct CommonRequest {
   std::string model_name;  // as the client wrote it, or the served one's
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
+  ConstraintPointer constraint;  // null: free text
   int64_t n = 1;
   int32_t priority = 0;
   bool stream = false;
@@ -35,9 +37,10 @@ struct CommonRequest {
 
 extern const std::span<const FieldSpec> kCommonFields;
 
-// Checks `body` against kCommonFields and `own`, and reads the common fields.
+// Checks `body` against kCommonFields and `own`, and reads the common fields. A grammar is compiled
+// last, as long as the client has not `gone`.
 MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       CommonRequest& out);
+                       const ClientGone& gone, CommonRequest& out);
 
 Json usage_object(const engine::Usage& usage);
 std::string_view finish_reason(engine::FinishReason reason);

@@ -201,6 +201,7 @@ FakeModel::FakeModel(FakeBehaviour behaviour) : engine(std::move(behaviour)) {
 
 api::ServedModel FakeModel::served() {
   api::ServedModel out;
+  out.grammars = std::make_shared<grammar::GrammarStore>(*tokenizer);
   out.id = "tiny";
   out.aliases = {"tiny-model:q4"};
   out.engine = &engine;
