@@ -39,7 +39,7 @@ test("chat, streamed and not, is the same text", async () => {
 
 test("errors are raised", async () => {
   await assert.rejects(client.generate({ model: "no-such-model", prompt: "x" }), /not found/);
-  await assert.rejects(client.chat({ model, messages, format: "json" }), /format/);
+  await assert.rejects(client.generate({ model, prompt: "x", suffix: "y" }), /suffix/);
 });
 
 test("an abort ends the stream", async () => {

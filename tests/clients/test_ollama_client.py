@@ -63,8 +63,8 @@ def test_errors_have_their_class(ollama_client, model):
         ollama_client.generate("no-such-model", "x")
     assert missing.value.status_code == 404
     with pytest.raises(ollama.ResponseError) as refused:
-        ollama_client.chat(model, MESSAGES, format="json")
-    assert refused.value.status_code == 400 and "format" in refused.value.error
+        ollama_client.generate(model, "x", suffix="y")
+    assert refused.value.status_code == 400 and "suffix" in refused.value.error
 
 
 def test_abort_frees_the_sequence(ollama_client, model, becomes_idle):
@@ -87,5 +87,5 @@ def test_format(ollama_client, model):
     )
     if answer.done_reason == "stop":
         assert isinstance(json.loads(answer.response), dict)
-    with pytest.raises(ollama.ResponseError, match="must be"):
-        ollama_client.generate(model, "x", format="xml")
+    with pytest.raises(ollama.ResponseError, match="not"):
+        ollama_client.generate(model, "x", format={"type": "object", "not": {}})
