@@ -45,5 +45,12 @@ function(layer_test name)
     ${name} PRIVATE QUERN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                     QUERN_SHARED_DATA_DIR="${PROJECT_SOURCE_DIR}/../shared/data")
   add_test(NAME ${name} COMMAND ${name})
+  # All tests with this label, for `./dev tsan`.
+  if("threads" IN_LIST ARG_LABELS)
+    if(NOT TARGET threads_tests)
+      add_custom_target(threads_tests)
+    endif()
+    add_dependencies(threads_tests ${name})
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
