@@ -39,7 +39,8 @@ constinit Guard guard;
 // sanitizer does there.
 void* map_zeros(uintptr_t begin, size_t size) {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-  void* place = reinterpret_cast<void*>(begin);
+  // Addresses are kept as numbers, which the handler can read atomically.
+  void* place = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
 #if defined(__linux__) && defined(__LP64__)
   const long mapped = syscall(SYS_mmap, place, size, PROT_READ, kFlags, -1, 0);
   return mapped == -1 ? MAP_FAILED : place;

@@ -100,7 +100,7 @@ void append_number(TextBuilder& out, bool negative, std::string digits, const Fi
 }
 
 // Formats a number by spec.conversion (one of diufFeEgGxXob%).
-void append_converted(TextBuilder& out, const Value& value, FieldSpec spec) {
+void append_converted(TextBuilder& out, const Value& value, const FieldSpec& spec) {
   int64_t storage = 0;
   const int64_t* integer = integer_of(value, storage);
   const double* number = value.as_float();

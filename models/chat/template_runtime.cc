@@ -36,7 +36,8 @@ void require_hashable(const Value& key) {
 
 void fail(std::string message) { throw TemplateError{std::move(message)}; }
 
-Value Object::call(Runtime&, Arguments) {
+// Overrides take the arguments over.
+Value Object::call(Runtime&, Arguments) {  // NOLINT(performance-unnecessary-value-param)
   fail("a " + std::string(type_name()) + " object is not callable");
 }
 
@@ -80,6 +81,8 @@ Value Runtime::sequence(SequenceType type, std::vector<Value> items) {
   return Value(SequenceRef(std::move(made)));
 }
 
+// The items are moved from one by one.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 Value Runtime::dict(std::vector<std::pair<Value, Value>> items) {
   charge_work(2 * items.size() + 1);
   charge_bytes(items.size() * 4 * sizeof(Value) + sizeof(Dict));

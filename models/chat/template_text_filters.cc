@@ -220,7 +220,7 @@ bool double_to_integer(double number, int64_t& value) {
 
 Value filter_int(Runtime& runtime, const Value& input, const Arguments& arguments) {
   const BoundArguments bound("int", arguments, {"default", "base"}, 0);
-  const Value otherwise = bound[0] == nullptr ? Value(int64_t{0}) : *bound[0];
+  Value otherwise = bound[0] == nullptr ? Value(int64_t{0}) : *bound[0];
   if (input.is_undefined()) fail(input.undefined_message());
   int64_t value = 0;
   if (const Text* text = input.as_text()) {

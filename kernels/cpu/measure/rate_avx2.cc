@@ -6,7 +6,7 @@
 
 namespace quern::cpu {
 
-const RateLoops kRateAvx2 = {2.0 * kChains * V::kBytes, 2.0 * kChains*(V::kBytes / 4), int8_rate,
-                             f32_rate};
+const RateLoops kRateAvx2 = {2.0 * kChains * V::kBytes, 2.0 * (V::kBytes / 4.0) * kChains,
+                             int8_rate, f32_rate};
 
 }  // namespace quern::cpu

@@ -7,7 +7,7 @@
 
 namespace quern::cpu {
 
-const RateLoops kRateAvx512Vnni = {2.0 * kChains * V::kBytes, 2.0 * kChains*(V::kBytes / 4),
+const RateLoops kRateAvx512Vnni = {2.0 * kChains * V::kBytes, 2.0 * (V::kBytes / 4.0) * kChains,
                                    int8_rate, f32_rate};
 
 }  // namespace quern::cpu

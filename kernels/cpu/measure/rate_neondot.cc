@@ -28,7 +28,7 @@ struct V {
 
 namespace quern::cpu {
 
-const RateLoops kRateNeonDot = {2.0 * kChains * V::kBytes, 2.0 * kChains*(V::kBytes / 4), int8_rate,
-                                f32_rate};
+const RateLoops kRateNeonDot = {2.0 * kChains * V::kBytes, 2.0 * (V::kBytes / 4.0) * kChains,
+                                int8_rate, f32_rate};
 
 }  // namespace quern::cpu

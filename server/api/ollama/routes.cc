@@ -23,7 +23,7 @@ constexpr Endpoint kEndpoints[] = {
 
 }  // namespace
 
-void add_routes(http::Router& router, std::shared_ptr<const Catalogue> catalogue) {
+void add_routes(http::Router& router, const std::shared_ptr<const Catalogue>& catalogue) {
   for (const Endpoint& endpoint : kEndpoints) {
     const auto handle = endpoint.handle;
     router.add({endpoint.method, endpoint.path,

@@ -8,7 +8,7 @@
 
 namespace quern::api::ollama {
 
-void add_routes(http::Router& router, std::shared_ptr<const Catalogue> catalogue);
+void add_routes(http::Router& router, const std::shared_ptr<const Catalogue>& catalogue);
 
 void handle_generate(const Catalogue& catalogue, http::Exchange& exchange);
 void handle_chat(const Catalogue& catalogue, http::Exchange& exchange);

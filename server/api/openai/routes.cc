@@ -19,7 +19,7 @@ constexpr Endpoint kEndpoints[] = {
 
 }  // namespace
 
-void add_routes(http::Router& router, std::shared_ptr<const Catalogue> catalogue) {
+void add_routes(http::Router& router, const std::shared_ptr<const Catalogue>& catalogue) {
   for (const Endpoint& endpoint : kEndpoints) {
     for (const std::string prefix : {"/v1", ""}) {
       const auto handle = endpoint.handle;

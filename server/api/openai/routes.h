@@ -9,7 +9,7 @@
 namespace quern::api::openai {
 
 // The same paths without "/v1" are served too, for clients configured with a bare base URL.
-void add_routes(http::Router& router, std::shared_ptr<const Catalogue> catalogue);
+void add_routes(http::Router& router, const std::shared_ptr<const Catalogue>& catalogue);
 
 void handle_completion(const Catalogue& catalogue, http::Exchange& exchange);
 void handle_chat(const Catalogue& catalogue, http::Exchange& exchange);
