@@ -6,6 +6,6 @@
 
 namespace quern::engine {
 
-inline constexpr std::string_view kContract = "c1";
+inline constexpr std::string_view kContract = "c2";
 
 }  // namespace quern::engine
