@@ -231,11 +231,11 @@ TEST_F(EngineDiskTest, WithoutRoomForItTheStoredPromptIsComputed) {
 }
 
 TEST_F(EngineDiskTest, RequestsDoNotWaitForTheModelToBeIdentified) {
-  identify_time_ = milliseconds(300);
+  identify_time_ = milliseconds(2000);
   start();
   const auto begin = std::chrono::steady_clock::now();
   ask(request(61));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(250));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(1500));
 }
 
 TEST_F(EngineDiskTest, ManyClientsLeavingAndStayingWhileTheDiskReads) {
@@ -259,8 +259,7 @@ TEST_F(EngineDiskTest, ManyClientsLeavingAndStayingWhileTheDiskReads) {
     EXPECT_EQ(stats.requests_accepted, stats.requests_finished + stats.requests_cancelled);
     EXPECT_EQ(stats.requests_failed, 0U);
     EXPECT_EQ(stats.kv_pages_used, 0);
-    // With few pages there may be no room for what comes from disk.
-    EXPECT_GE(stats.disk.pages_restored, round < 2 ? 1U : 0U);
+    // How much was restored is a matter of timing; ARestartFindsWhatWasComputed counts it.
   }
 }
 
