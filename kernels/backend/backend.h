@@ -59,6 +59,9 @@ class Backend {
   virtual void add(const ops::AddArgs& args) = 0;
   virtual void scale(const ops::ScaleArgs& args) = 0;
   virtual void softcap(const ops::SoftcapArgs& args) = 0;
+  virtual void route(const ops::RouteArgs& args) = 0;
+  virtual void expert_matmul(const ops::ExpertMatmulArgs& args) = 0;
+  virtual void expert_combine(const ops::ExpertCombineArgs& args) = 0;
   // Copies `n` floats back to the host once everything before it has run.
   virtual void read_back(const float* device, float* host, size_t n) = 0;
   // Copies the rows of x that StepInputs::outputs names to y, densely: [n_outputs, n_cols].

@@ -38,7 +38,9 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       op_row("gated_activation." isa, OpId::kGatedActivation, needs, rank, ops.gated_activation), \
       op_row("add." isa, OpId::kAdd, needs, rank, ops.add),                                       \
       op_row("scale." isa, OpId::kScale, needs, rank, ops.scale),                                 \
-      op_row("softcap." isa, OpId::kSoftcap, needs, rank, ops.softcap)
+      op_row("softcap." isa, OpId::kSoftcap, needs, rank, ops.softcap),                           \
+      op_row("route." isa, OpId::kRoute, needs, rank, ops.route),                                 \
+      op_row("expert_combine." isa, OpId::kExpertCombine, needs, rank, ops.expert_combine)
 
 // The matmul rows of one instruction set.
 #define QUERN_MATMUL_ROWS(isa, needs, rank, kernels)                                          \

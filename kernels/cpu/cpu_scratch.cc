@@ -1,5 +1,7 @@
 #include "kernels/cpu/cpu_scratch.h"
 
+#include <algorithm>
+
 #include "config/base/checked.h"
 #include "kernels/cpu/cpu_memory.h"
 
@@ -37,6 +39,30 @@ Status GrowingBuffer::reserve(size_t bytes, const char* what) {
   buffer_.reset();
   QUERN_ASSIGN_OR_RETURN(buffer_, allocate_host(bytes, what));
   return ok_status();
+}
+
+QuantizedRows from_row(const QuantizedRows& rows, int64_t first) {
+  QuantizedRows out = rows;
+  out.q += first * rows.q_stride;
+  out.d += first * rows.block_stride;
+  out.sum_d32 += first * rows.block_stride;
+  out.neg_sum32 += first * rows.block_stride;
+  out.sum_d16 += 2 * first * rows.block_stride;
+  out.neg_sum16 += 2 * first * rows.block_stride;
+  return out;
+}
+
+void copy_row(const QuantizedRows& from, int64_t source, const QuantizedRows& to, int64_t target,
+              int64_t n_in) {
+  const QuantizedRows a = from_row(from, source);
+  const QuantizedRows b = from_row(to, target);
+  const int64_t n_blocks = n_in / 32;
+  std::copy_n(a.q, n_in, b.q);
+  std::copy_n(a.d, n_blocks, b.d);
+  std::copy_n(a.sum_d32, n_blocks, b.sum_d32);
+  std::copy_n(a.neg_sum32, n_blocks, b.neg_sum32);
+  std::copy_n(a.sum_d16, 2 * n_blocks, b.sum_d16);
+  std::copy_n(a.neg_sum16, 2 * n_blocks, b.neg_sum16);
 }
 
 Status ActivationStore::reserve(int64_t n_rows, int64_t n_in) {

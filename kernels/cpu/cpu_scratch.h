@@ -23,6 +23,12 @@ class GrowingBuffer {
   std::unique_ptr<backend::Buffer> buffer_;
 };
 
+// The same planes from row `first` on.
+QuantizedRows from_row(const QuantizedRows& rows, int64_t first);
+// Copies one row of `n_in` values.
+void copy_row(const QuantizedRows& from, int64_t source, const QuantizedRows& to, int64_t target,
+              int64_t n_in);
+
 // Planes for `n_rows` activation rows of `n_in` values.
 class ActivationStore {
  public:

@@ -170,6 +170,10 @@ using GatedActivationFn = void (*)(const ops::GatedActivationArgs& args, int64_t
 using AddFn = void (*)(const ops::AddArgs& args, int64_t begin, int64_t end);
 using ScaleFn = void (*)(const ops::ScaleArgs& args, int64_t begin, int64_t end);
 using SoftcapFn = void (*)(const ops::SoftcapArgs& args, int64_t begin, int64_t end);
+// Experts and weights only; grouping them is the backend's.
+using RouteFn = void (*)(const ops::RouteArgs& args, int64_t row_begin, int64_t row_end);
+using ExpertCombineFn = void (*)(const ops::ExpertCombineArgs& args, int64_t row_begin,
+                                 int64_t row_end);
 
 // The operations apart from the matrix product, for one instruction set.
 struct OpKernels {
@@ -183,6 +187,8 @@ struct OpKernels {
   AddFn add;
   ScaleFn scale;
   SoftcapFn softcap;
+  RouteFn route;
+  ExpertCombineFn expert_combine;
 };
 
 // The matrix products of one instruction set. `generic` multiplies any format.

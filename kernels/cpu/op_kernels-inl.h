@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/attention-inl.h"
+#include "kernels/cpu/experts-inl.h"
 #include "kernels/cpu/rope-inl.h"
 #include "kernels/cpu/row_ops-inl.h"
 
@@ -20,6 +21,8 @@ constexpr OpKernels op_kernels() {
   k.add = add;
   k.scale = scale;
   k.softcap = softcap;
+  k.route = route;
+  k.expert_combine = expert_combine;
   return k;
 }
 

@@ -209,4 +209,62 @@ struct SoftcapArgs {
   int64_t n;
 };
 
+// Which experts each row goes to, with which weights, and all pairs of a row and an expert grouped
+// by expert, so that the matrices of an expert are read once per step. Device memory; route() fills
+// it. A pair's place counts through the experts, ascending, and through the rows of each,
+// ascending.
+struct ExpertRouting {
+  int64_t n_experts;
+  int64_t n_used;    // experts per row, 1 .. n_experts
+  int32_t* experts;  // [n_rows, n_used]: the one with the largest logit first
+  float* weights;    // [n_rows, n_used]
+  int32_t* places;   // [n_rows, n_used]
+  int32_t* sources;  // [n_rows * n_used]: the row of each place
+  int32_t* firsts;   // [n_experts + 1]: expert e has the places firsts[e] .. firsts[e + 1] - 1
+};
+
+// The n_used experts with the largest logits; of equal ones the lower index. Their weights are the
+// softmax over all experts, or, if normalize, over the chosen ones. A row whose logits hold a NaN
+// or +infinity goes to experts 0 .. n_used - 1 with weights of NaN.
+struct RouteArgs {
+  float* logits;  // [n_rows, n_experts]; overwritten
+  int64_t n_rows;
+  bool normalize;
+  ExpertRouting routing;
+};
+
+// One linear layer that every expert has with values of its own.
+struct ExpertOutput {
+  // [n_out, n_in] per expert: one weight with the matrices of all experts one after the other, or a
+  // weight for each expert.
+  std::span<const dispatch::Weight* const> weights;
+  int64_t n_out;
+  float* y;  // [n_rows * n_used, n_out] by place, y_stride values apart
+  int64_t y_stride;
+};
+
+// y[place] = x[row or place] * weight of the place's expert^T. Runs on the rows of matmul and gives
+// their bits. All outputs share x (and its quantized form).
+struct ExpertMatmulArgs {
+  const float* x;  // rows x_stride values apart
+  int64_t x_stride;
+  bool x_by_place;  // x has a row for each place; otherwise one for each of the n_rows
+  int64_t n_rows;
+  ExpertRouting routing;
+  std::span<const ExpertOutput> outputs;
+};
+
+// y[r, :] = sum of weight * x[place, :] over the experts of row r in the order of
+// ExpertRouting::experts, then + sigmoid(shared_gate[r]) * shared[r, :] if there is a shared
+// expert.
+struct ExpertCombineArgs {
+  const float* x;  // [n_rows * n_used, n_cols] by place
+  ExpertRouting routing;
+  const float* shared;       // [n_rows, n_cols] or null
+  const float* shared_gate;  // [n_rows] or null
+  float* y;                  // [n_rows, n_cols]
+  int64_t n_rows;
+  int64_t n_cols;
+};
+
 }  // namespace quern::ops

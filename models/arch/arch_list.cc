@@ -1,4 +1,5 @@
 // Lookups over the list of architectures and the words for roles and dimensions.
+#include <algorithm>
 #include <iterator>
 
 #include "models/arch/arch_spec.h"
@@ -22,6 +23,16 @@ constexpr std::string_view kRoleTexts[] = {
 #include "models/arch/tensor_role.inc"
 #undef QUERN_ROLE
 };
+
+// The text with the number in place of its first {}, if it has one.
+std::string fill_hole(std::string_view text, int64_t number) {
+  const size_t hole = text.find("{}");
+  if (hole == std::string_view::npos) return std::string(text);
+  std::string filled(text.substr(0, hole));
+  filled += std::to_string(number);
+  filled += text.substr(hole + 2);
+  return filled;
+}
 
 }  // namespace
 
@@ -67,6 +78,12 @@ int64_t dim_value(Dim dim, const HyperParams& hyper) {
       return hyper.n_feed_forward;
     case Dim::kGateUp:
       return 2 * hyper.n_feed_forward;
+    case Dim::kExperts:
+      return hyper.n_experts;
+    case Dim::kExpertFeedForward:
+      return hyper.n_expert_feed_forward;
+    case Dim::kSharedFeedForward:
+      return hyper.n_shared_feed_forward;
   }
   return 0;
 }
@@ -93,17 +110,26 @@ std::string_view dim_text(Dim dim) {
       return "feed_forward_length";
     case Dim::kGateUp:
       return "2 * feed_forward_length";
+    case Dim::kExperts:
+      return "expert_count";
+    case Dim::kExpertFeedForward:
+      return "expert_feed_forward_length";
+    case Dim::kSharedFeedForward:
+      return "expert_shared_feed_forward_length";
   }
   return "";
 }
 
-std::string TensorRow::name(int64_t layer) const {
-  const size_t hole = pattern.find("{}");
-  if (hole == std::string_view::npos) return std::string(pattern);
-  std::string text(pattern.substr(0, hole));
-  text += std::to_string(layer);
-  text += pattern.substr(hole + 2);
-  return text;
+std::string TensorRow::name(int64_t layer) const { return fill_hole(pattern, layer); }
+
+std::string TensorRow::split_name(int64_t layer, int64_t expert) const {
+  return fill_hole(fill_hole(split_pattern, layer), expert);
+}
+
+bool ArchSpec::uses(Dim dim) const {
+  return std::any_of(tensors.begin(), tensors.end(), [&](const TensorRow& row) {
+    return row.cols == dim || row.rows == dim || row.depth() == dim;
+  });
 }
 
 }  // namespace quern::arch

@@ -60,23 +60,45 @@ enum class Dim : uint8_t {
   kHalfRotary,  // n_rot / 2
   kFeedForward,
   kGateUp,  // 2 * kFeedForward
+  kExperts,
+  kExpertFeedForward,
+  kSharedFeedForward,
 };
 int64_t dim_value(Dim dim, const HyperParams& hyper);
 // "embedding_length", "head_count * key_length", ...: for messages.
 std::string_view dim_text(Dim dim);
 
+// Which models of an architecture have a tensor.
+enum class Models : uint8_t {
+  kAll,
+  kDense,    // those without experts
+  kExperts,  // those with experts
+};
+
 // One tensor. A vector (rows == kNone) is used as f32 and must be stored in a float format; a
-// matrix may be stored in any format that carries weights.
+// matrix may be stored in any format that carries weights. A stack holds one matrix per expert.
 struct TensorRow {
   TensorRole role;
   std::string_view pattern;  // "blk.{}.attn_q.weight": {} is the layer; without it: one per model
   Dim cols;                  // ne0 in the file: inputs of a matrix, length of a vector
   Dim rows = Dim::kNone;     // ne1: outputs of a matrix
   Presence presence = Presence::kRequired;
+  Models models = Models::kAll;
+  // For stacks: the pattern of files that hold a tensor for each expert, layer and expert in place
+  // of the two {}. Empty: not a stack.
+  std::string_view split_pattern = {};
 
   bool per_layer() const { return pattern.find("{}") != std::string_view::npos; }
   bool is_vector() const { return rows == Dim::kNone; }
+  bool is_stack() const { return !split_pattern.empty(); }
+  // Whether a model with these hyper-parameters may have it.
+  bool applies(const HyperParams& hyper) const {
+    return models == Models::kAll || (models == Models::kExperts) == (hyper.n_experts > 0);
+  }
+  // ne2: kNone but for stacks.
+  Dim depth() const { return is_stack() ? Dim::kExperts : Dim::kNone; }
   std::string name(int64_t layer) const;
+  std::string split_name(int64_t layer, int64_t expert) const;
 };
 
 enum class WindowPattern : uint8_t {
@@ -84,9 +106,20 @@ enum class WindowPattern : uint8_t {
   kEvenLayers,  // layers 0, 2, 4, ...; the others see everything
 };
 
+// How the experts of a block are chosen and joined: softmax over the router's logits, the largest
+// ones win. Presence of a shared expert follows from the tensor table.
+struct ExpertRecipe {
+  // The weights of the chosen experts are divided by their sum.
+  bool normalize_weights = true;
+  // Without expert_feed_forward_length: feed_forward_length is that of all used experts together,
+  // rather than that of each.
+  bool divide_feed_forward = false;
+};
+
 // How a block is put together. Always: x += post_norm(attention(norm(x))), then
-// x += post_norm(down(activation(gate) * up)) of norm(x); norms are RMS norms. Norms after a part,
-// biases, QK-norm and fused matrices are there when their tensors are in the table and the file.
+// x += post_norm(down(activation(gate) * up)) of norm(x), or the weighted sum of the chosen
+// experts' of these; norms are RMS norms. Norms after a part, biases, QK-norm and fused matrices
+// are there when their tensors are in the table and the file.
 struct BlockRecipe {
   ops::RopePairing rope_pairing = ops::RopePairing::kHalves;
   ops::Activation activation = ops::Activation::kSilu;
@@ -96,6 +129,7 @@ struct BlockRecipe {
   // q.k is multiplied by 1 / sqrt(head_dim), but by 1 / sqrt(embedding_length / head_count) in a
   // model of this many layers; 0: never. See gemma2.cc.
   int64_t embedding_scaled_layers = 0;
+  ExpertRecipe experts = {};
 };
 
 struct ArchSpec {
@@ -103,6 +137,9 @@ struct ArchSpec {
   std::span<const HyperParamRow> hyper_params;
   std::span<const TensorRow> tensors;
   BlockRecipe recipe;
+
+  // Whether a tensor of the table has this dimension.
+  bool uses(Dim dim) const;
 };
 
 std::span<const ArchSpec* const> all_archs();

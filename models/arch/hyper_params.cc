@@ -198,18 +198,82 @@ Status read_rope_scaling(const std::string& prefix, const gguf::Metadata& metada
   return read_row(prefix, row, metadata, hyper);
 }
 
-Status check_experts(const std::string& prefix, const HyperParams& hyper) {
-  if (hyper.n_experts_used > hyper.n_experts) {
-    return invalid(
-        prefix + "expert_used_count", std::to_string(hyper.n_experts_used),
-        "at most " + prefix + "expert_count, which is " + std::to_string(hyper.n_experts));
+// Ways of choosing and placing experts that no architecture here has: refused rather than ignored.
+// An absent key and the value given mean what the recipes do.
+Status refuse_routing_variants(const ArchSpec& spec, const std::string& prefix,
+                               const gguf::Metadata& metadata) {
+  struct Variant {
+    std::string_view key;
+    double plain;
+    std::string_view meaning;
+  };
+  constexpr Variant kVariants[] = {
+      {"expert_gating_func", 1, "weights by softmax"},
+      {"expert_group_count", 1, "experts in one group"},
+      {"expert_weights_scale", 1, "weights that are not scaled"},
+      {"leading_dense_block_count", 0, "experts in every layer"},
+  };
+  for (const Variant& variant : kVariants) {
+    const std::string key = prefix + std::string(variant.key);
+    const gguf::Value* value = metadata.find(key);
+    if (value == nullptr) continue;
+    const auto whole = integers_of(*value, false);
+    const auto number =
+        whole ? std::optional(static_cast<double>(whole->front())) : real_of(*value);
+    if (number == variant.plain) continue;
+    return Error(ErrorKind::kUnsupported, key + " is " +
+                                              (number ? real_text(*number) : kind_text(*value)) +
+                                              "; only models with " + std::string(variant.meaning) +
+                                              " (" + real_text(variant.plain) + ") can run");
   }
-  if (hyper.n_experts > 0) {
-    return Error(ErrorKind::kUnsupported,
-                 prefix + "expert_count is " + std::to_string(hyper.n_experts) +
-                     "; mixtures of experts cannot run yet, use a dense model");
+  const std::string key = prefix + "expert_weights_norm";
+  QUERN_ASSIGN_OR_RETURN(const auto normalized, metadata.find_bool(key));
+  if (normalized.has_value() && *normalized != spec.recipe.experts.normalize_weights) {
+    return Error(ErrorKind::kUnsupported, key + " is " + (*normalized ? "true" : "false") +
+                                              ", unlike in other models of this architecture, so "
+                                              "this model cannot run");
   }
   return ok_status();
+}
+
+Status derive_expert_widths(const ArchSpec& spec, const std::string& prefix, HyperParams& hyper) {
+  if (hyper.n_expert_feed_forward == 0) {
+    const int64_t share = spec.recipe.experts.divide_feed_forward ? hyper.n_experts_used : 1;
+    hyper.n_expert_feed_forward = hyper.n_feed_forward / share;
+  }
+  if (hyper.n_expert_feed_forward == 0) {
+    return Error(ErrorKind::kInvalidInput,
+                 prefix + "expert_feed_forward_length is missing" + std::string(kNextStep));
+  }
+  if (!spec.uses(Dim::kSharedFeedForward)) return ok_status();
+  if (hyper.n_shared_feed_forward == 0) hyper.n_shared_feed_forward = hyper.n_feed_forward;
+  if (hyper.n_shared_feed_forward == 0) {
+    return Error(ErrorKind::kInvalidInput,
+                 prefix + "expert_shared_feed_forward_length is missing" + std::string(kNextStep));
+  }
+  return ok_status();
+}
+
+Status derive_experts(const ArchSpec& spec, const std::string& prefix,
+                      const gguf::Metadata& metadata, HyperParams& hyper) {
+  const std::string used_key = prefix + "expert_used_count";
+  if (hyper.n_experts_used > hyper.n_experts) {
+    return invalid(
+        used_key, std::to_string(hyper.n_experts_used),
+        "at most " + prefix + "expert_count, which is " + std::to_string(hyper.n_experts));
+  }
+  if (hyper.n_experts == 0) return ok_status();
+  if (!spec.uses(Dim::kExperts)) {
+    return Error(ErrorKind::kUnsupported,
+                 prefix + "expert_count is " + std::to_string(hyper.n_experts) + "; models of " +
+                     std::string(spec.name) + " run without experts only, use a dense model");
+  }
+  if (hyper.n_experts_used == 0) {
+    return invalid(used_key, metadata.contains(used_key) ? "0" : "missing",
+                   "1 to " + prefix + "expert_count, which is " + std::to_string(hyper.n_experts));
+  }
+  QUERN_RETURN_IF_ERROR(refuse_routing_variants(spec, prefix, metadata));
+  return derive_expert_widths(spec, prefix, hyper);
 }
 
 Status derive_heads(const std::string& prefix, HyperParams& hyper) {
@@ -282,7 +346,7 @@ Result<HyperParams> read_hyper_params(const ArchSpec& spec, const gguf::Metadata
   for (const HyperParamRow& row : spec.hyper_params) {
     QUERN_RETURN_IF_ERROR(read_row(prefix, row, metadata, hyper));
   }
-  QUERN_RETURN_IF_ERROR(check_experts(prefix, hyper));
+  QUERN_RETURN_IF_ERROR(derive_experts(spec, prefix, metadata, hyper));
   QUERN_RETURN_IF_ERROR(derive_heads(prefix, hyper));
   QUERN_RETURN_IF_ERROR(read_rope_scaling(prefix, metadata, hyper));
   QUERN_RETURN_IF_ERROR(derive_rope(prefix, hyper));

@@ -29,7 +29,9 @@ struct HyperParams {
   int64_t n_vocab = 0;
   int64_t sliding_window = 0;  // 0: none
   int64_t n_experts = 0;       // 0: dense
-  int64_t n_experts_used = 0;
+  int64_t n_experts_used = 0;  // per token; 1 .. n_experts unless dense
+  int64_t n_expert_feed_forward = 0;
+  int64_t n_shared_feed_forward = 0;  // of the expert that every token uses; 0: there is none
 
   double norm_epsilon = 0;
   double attention_scale = 0;    // factor on q.k
@@ -50,7 +52,8 @@ struct HyperParams {
 
 // Reads the keys of `spec` from `metadata`, fills in what follows from other values, and
 // cross-checks. `n_tokens` is the length of the file's vocabulary. Errors name the key, the value
-// found and the range expected; a mixture of experts or per-layer shapes are kUnsupported.
+// found and the range expected; per-layer shapes, experts in an architecture without them and ways
+// of routing other than this architecture's own are kUnsupported.
 Result<HyperParams> read_hyper_params(const ArchSpec& spec, const gguf::Metadata& metadata,
                                       int64_t n_tokens);
 

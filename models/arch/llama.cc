@@ -1,8 +1,10 @@
-// Llama 1 to 3 and everything shipped under that name: Mistral, Yi, SmolLM, TinyLlama, ...
+// Llama 1 to 3 and everything shipped under that name: Mistral, Mixtral, Yi, SmolLM, TinyLlama, ...
 //
 // Sources: Touvron et al. 2023 (Llama, Llama 2), Dubey et al. 2024 (Llama 3, whose stretched
-// frequencies files carry as rope_freqs), Jiang et al. 2023 (Mistral, sliding window). GGUF files
-// of this architecture store query and key rows so that neighbouring values rotate together.
+// frequencies files carry as rope_freqs), Jiang et al. 2023 (Mistral, sliding window), Jiang et al.
+// 2024 (Mixtral: experts as wide as feed_forward_length, weights of the chosen ones normalized).
+// GGUF files of this architecture store query and key rows so that neighbouring values rotate
+// together.
 #include "models/arch/arch_spec.h"
 #include "models/arch/table_rows.h"
 
@@ -53,6 +55,10 @@ constexpr TensorRow kTensors[] = {
     rows::kUpBias,
     rows::kDown,
     rows::kDownBias,
+    rows::kRouter,
+    rows::kExpertGate,
+    rows::kExpertUp,
+    rows::kExpertDown,
 };
 
 }  // namespace

@@ -51,6 +51,19 @@ inline constexpr HyperParamRow kExperts =
     integer("expert_count", &HyperParams::n_experts, kOptional, 0, 0, kMaxExperts);
 inline constexpr HyperParamRow kExpertsUsed =
     integer("expert_used_count", &HyperParams::n_experts_used, kOptional, 0, 0, kMaxExperts);
+inline constexpr HyperParamRow kNeedsExperts =
+    integer("expert_count", &HyperParams::n_experts, kRequired, 0, 1, kMaxExperts);
+// Absent: see ExpertRecipe.
+inline constexpr HyperParamRow kExpertFeedForward =
+    integer("expert_feed_forward_length", &HyperParams::n_expert_feed_forward, kOptional, 0, 1,
+            kMaxFeedForward);
+// Absent: feed_forward_length.
+inline constexpr HyperParamRow kSharedFeedForward =
+    integer("expert_shared_feed_forward_length", &HyperParams::n_shared_feed_forward, kOptional, 0,
+            1, kMaxFeedForward);
+// Where only the experts' own widths count.
+inline constexpr HyperParamRow kUnusedFeedForward = integer(
+    "feed_forward_length", &HyperParams::n_feed_forward, kOptional, 0, 1, kMaxFeedForward, true);
 // 0 means none, as converters write it. A window longer than the context is harmless and published
 // (Phi-3 mini 128k: 262,144).
 inline constexpr HyperParamRow kWindow =
@@ -77,6 +90,15 @@ inline constexpr HyperParamRow kRopeBetaSlow =
 constexpr TensorRow matrix(TensorRole role, std::string_view pattern, Dim cols, Dim n_rows,
                            Presence presence = Presence::kRequired) {
   return {role, pattern, cols, n_rows, presence};
+}
+constexpr TensorRow with_models(TensorRow row, Models models) {
+  row.models = models;
+  return row;
+}
+// One matrix per expert.
+constexpr TensorRow stack(TensorRole role, std::string_view pattern, std::string_view split_pattern,
+                          Dim cols, Dim n_rows) {
+  return {role, pattern, cols, n_rows, Presence::kRequired, Models::kExperts, split_pattern};
 }
 constexpr TensorRow vector(TensorRole role, std::string_view pattern, Dim length,
                            Presence presence = Presence::kRequired) {
@@ -130,19 +152,55 @@ inline constexpr TensorRow kFfnNorm =
     vector(TensorRole::kFfnNorm, "blk.{}.ffn_norm.weight", Dim::kEmbedding);
 inline constexpr TensorRow kFfnPostNorm =
     vector(TensorRole::kFfnPostNorm, "blk.{}.post_ffw_norm.weight", Dim::kEmbedding);
-inline constexpr TensorRow kGate =
-    matrix(TensorRole::kGate, "blk.{}.ffn_gate.weight", Dim::kEmbedding, Dim::kFeedForward);
+inline constexpr TensorRow kGate = with_models(
+    matrix(TensorRole::kGate, "blk.{}.ffn_gate.weight", Dim::kEmbedding, Dim::kFeedForward),
+    Models::kDense);
 inline constexpr TensorRow kUp =
-    matrix(TensorRole::kUp, "blk.{}.ffn_up.weight", Dim::kEmbedding, Dim::kFeedForward);
+    with_models(matrix(TensorRole::kUp, "blk.{}.ffn_up.weight", Dim::kEmbedding, Dim::kFeedForward),
+                Models::kDense);
 inline constexpr TensorRow kGateUp =
-    matrix(TensorRole::kGateUp, "blk.{}.ffn_up.weight", Dim::kEmbedding, Dim::kGateUp);
-inline constexpr TensorRow kDown =
-    matrix(TensorRole::kDown, "blk.{}.ffn_down.weight", Dim::kFeedForward, Dim::kEmbedding);
+    with_models(matrix(TensorRole::kGateUp, "blk.{}.ffn_up.weight", Dim::kEmbedding, Dim::kGateUp),
+                Models::kDense);
+inline constexpr TensorRow kDown = with_models(
+    matrix(TensorRole::kDown, "blk.{}.ffn_down.weight", Dim::kFeedForward, Dim::kEmbedding),
+    Models::kDense);
 inline constexpr TensorRow kGateBias =
-    vector(TensorRole::kGateBias, "blk.{}.ffn_gate.bias", Dim::kFeedForward, kOptional);
+    with_models(vector(TensorRole::kGateBias, "blk.{}.ffn_gate.bias", Dim::kFeedForward, kOptional),
+                Models::kDense);
 inline constexpr TensorRow kUpBias =
-    vector(TensorRole::kUpBias, "blk.{}.ffn_up.bias", Dim::kFeedForward, kOptional);
+    with_models(vector(TensorRole::kUpBias, "blk.{}.ffn_up.bias", Dim::kFeedForward, kOptional),
+                Models::kDense);
 inline constexpr TensorRow kDownBias =
-    vector(TensorRole::kDownBias, "blk.{}.ffn_down.bias", Dim::kEmbedding, kOptional);
+    with_models(vector(TensorRole::kDownBias, "blk.{}.ffn_down.bias", Dim::kEmbedding, kOptional),
+                Models::kDense);
+
+// Split patterns: files of Mixtral from before April 2024.
+inline constexpr TensorRow kRouter = with_models(
+    matrix(TensorRole::kRouter, "blk.{}.ffn_gate_inp.weight", Dim::kEmbedding, Dim::kExperts),
+    Models::kExperts);
+inline constexpr TensorRow kExpertGate =
+    stack(TensorRole::kExpertGate, "blk.{}.ffn_gate_exps.weight", "blk.{}.ffn_gate.{}.weight",
+          Dim::kEmbedding, Dim::kExpertFeedForward);
+inline constexpr TensorRow kExpertUp =
+    stack(TensorRole::kExpertUp, "blk.{}.ffn_up_exps.weight", "blk.{}.ffn_up.{}.weight",
+          Dim::kEmbedding, Dim::kExpertFeedForward);
+inline constexpr TensorRow kExpertDown =
+    stack(TensorRole::kExpertDown, "blk.{}.ffn_down_exps.weight", "blk.{}.ffn_down.{}.weight",
+          Dim::kExpertFeedForward, Dim::kEmbedding);
+inline constexpr TensorRow kSharedInput = with_models(
+    vector(TensorRole::kSharedInput, "blk.{}.ffn_gate_inp_shexp.weight", Dim::kEmbedding),
+    Models::kExperts);
+inline constexpr TensorRow kSharedGate =
+    with_models(matrix(TensorRole::kSharedGate, "blk.{}.ffn_gate_shexp.weight", Dim::kEmbedding,
+                       Dim::kSharedFeedForward),
+                Models::kExperts);
+inline constexpr TensorRow kSharedUp =
+    with_models(matrix(TensorRole::kSharedUp, "blk.{}.ffn_up_shexp.weight", Dim::kEmbedding,
+                       Dim::kSharedFeedForward),
+                Models::kExperts);
+inline constexpr TensorRow kSharedDown =
+    with_models(matrix(TensorRole::kSharedDown, "blk.{}.ffn_down_shexp.weight",
+                       Dim::kSharedFeedForward, Dim::kEmbedding),
+                Models::kExperts);
 
 }  // namespace quern::arch::rows

@@ -96,6 +96,24 @@ bool same_name(std::string_view a, std::string_view b) {
                     [](char x, char y) { return upper(x) == upper(y); });
 }
 
+// The matrices of experts, chosen or shared, follow the rules of the plain ones.
+struct Alike {
+  TensorRole role;
+  TensorRole plain;
+};
+constexpr Alike kAlike[] = {
+    {TensorRole::kExpertGate, TensorRole::kGate}, {TensorRole::kSharedGate, TensorRole::kGate},
+    {TensorRole::kExpertUp, TensorRole::kUp},     {TensorRole::kSharedUp, TensorRole::kUp},
+    {TensorRole::kExpertDown, TensorRole::kDown}, {TensorRole::kSharedDown, TensorRole::kDown},
+};
+
+TensorRole plain_role(TensorRole role) {
+  for (const Alike& alike : kAlike) {
+    if (alike.role == role) return alike.plain;
+  }
+  return role;
+}
+
 FormatId chosen(const Recipe& recipe, const TensorPlace& place) {
   const bool embedding = place.role == TensorRole::kTokenEmbedding;
   if (place.role == TensorRole::kOutput || (embedding && place.tied_output)) {
@@ -105,10 +123,14 @@ FormatId chosen(const Recipe& recipe, const TensorPlace& place) {
     return fits ? recipe.output : FormatId::kQ8_0;
   }
   if (embedding) return recipe.embedding;
+  // A router is small and decides much: never quantized.
+  if (place.role == TensorRole::kRouter) return FormatId::kF32;
   const bool quantized = formats::format_info(recipe.usual).quantized();
   for (const Rule& rule : kRules) {
     const bool named = rule.recipe == recipe.name || (rule.recipe == "*" && quantized);
-    if (named && rule.role == place.role && applies(rule.when, place)) return rule.format;
+    if (named && rule.role == plain_role(place.role) && applies(rule.when, place)) {
+      return rule.format;
+    }
   }
   return recipe.usual;
 }

@@ -66,6 +66,9 @@ arch::HyperParams hyper_of(const SynthShape& shape) {
   hyper.head_dim = shape.head_dim;
   hyper.n_rot = shape.head_dim;
   hyper.n_vocab = shape.n_vocab;
+  hyper.n_experts = shape.n_experts;
+  hyper.n_experts_used = shape.n_experts_used;
+  hyper.n_expert_feed_forward = shape.n_feed_forward;
   return hyper;
 }
 
@@ -108,11 +111,8 @@ bool is_written(const arch::TensorRow& row, const SynthShape& shape) {
   return row.presence == arch::Presence::kRequired;
 }
 
-bool is_feed_forward(TensorRole role) {
-  return role == TensorRole::kGate || role == TensorRole::kUp || role == TensorRole::kDown;
-}
-
 FormatId matrix_format(const Plan& plan, TensorRole role, int64_t layer, uint64_t n_cols) {
+  if (role == TensorRole::kRouter) return FormatId::kF32;  // in every published file
   if (plan.recipe == nullptr) return format_that_fits(plan.format, n_cols);
   const SynthShape& shape = *plan.shape;
   return recipe_format(*plan.recipe, {.role = role,
@@ -125,12 +125,6 @@ FormatId matrix_format(const Plan& plan, TensorRole role, int64_t layer, uint64_
                                       .tied_output = shape.tied_output});
 }
 
-// "blk.3.ffn_up.weight" as the stack of all experts: "blk.3.ffn_up_exps.weight".
-std::string stacked_name(const std::string& name) {
-  constexpr std::string_view kEnd = ".weight";
-  return name.substr(0, name.size() - kEnd.size()) + "_exps" + std::string(kEnd);
-}
-
 Tensor tensor_of(const Plan& plan, const arch::TensorRow& row, const arch::HyperParams& hyper,
                  int64_t layer) {
   Tensor tensor;
@@ -140,9 +134,8 @@ Tensor tensor_of(const Plan& plan, const arch::TensorRow& row, const arch::Hyper
   if (row.is_vector()) return tensor;
   tensor.dims.push_back(static_cast<uint64_t>(arch::dim_value(row.rows, hyper)));
   tensor.format = matrix_format(plan, row.role, layer, tensor.dims[0]);
-  if (plan.shape->n_experts > 0 && is_feed_forward(row.role)) {
-    tensor.name = stacked_name(tensor.name);
-    tensor.dims.push_back(static_cast<uint64_t>(plan.shape->n_experts));
+  if (row.is_stack()) {
+    tensor.dims.push_back(static_cast<uint64_t>(arch::dim_value(row.depth(), hyper)));
   }
   return tensor;
 }
@@ -154,13 +147,8 @@ void list_tensors(Plan& plan) {
   const arch::HyperParams hyper = hyper_of(*plan.shape);
   for (int64_t layer = -1; layer < hyper.n_layers; ++layer) {
     for (const arch::TensorRow& row : spec->tensors) {
-      if (row.per_layer() != (layer >= 0) || !is_written(row, *plan.shape)) continue;
-      plan.tensors.push_back(tensor_of(plan, row, hyper, layer));
-    }
-    if (layer >= 0 && plan.shape->n_experts > 0) {
-      plan.tensors.push_back({.name = "blk." + std::to_string(layer) + ".ffn_gate_inp.weight",
-                              .dims = {static_cast<uint64_t>(hyper.n_embedding),
-                                       static_cast<uint64_t>(plan.shape->n_experts)}});
+      if (row.per_layer() != (layer >= 0) || !row.applies(hyper)) continue;
+      if (is_written(row, *plan.shape)) plan.tensors.push_back(tensor_of(plan, row, hyper, layer));
     }
   }
 }

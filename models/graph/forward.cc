@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "config/base/check.h"
+#include "models/graph/block_experts.h"
 #include "models/graph/scratch.h"
 #include "models/graph/weights.h"
 
@@ -36,6 +37,7 @@ class Decoder final : public ForwardPass {
   void attention_output(const LayerWeights& layer, const float* attended, float* hidden,
                         int64_t n_rows);
   void feed_forward(const LayerWeights& layer, float* hidden, int64_t n_rows);
+  void dense_feed_forward(const LayerWeights& layer, int64_t n_rows);
   void write_logits(int64_t n_rows, std::span<float> logits);
 
   void norm(const FloatVector& weight, const float* x, float* y, int64_t n_rows);
@@ -136,8 +138,21 @@ void Decoder::attention_output(const LayerWeights& layer, const float* attended,
 }
 
 void Decoder::feed_forward(const LayerWeights& layer, float* hidden, int64_t n_rows) {
-  const int64_t width = hyper_.n_feed_forward;
   norm(layer.ffn_norm, hidden, scratch_.normed, n_rows);
+  if (layer.experts != nullptr) {
+    run_experts(backend_, *weights_, *layer.experts, scratch_, n_rows);
+  } else {
+    dense_feed_forward(layer, n_rows);
+  }
+  if (!layer.ffn_post_norm.empty()) {
+    norm(layer.ffn_post_norm, scratch_.normed, scratch_.normed, n_rows);
+  }
+  backend_.add({.x = scratch_.normed, .y = hidden, .n = n_rows * hyper_.n_embedding});
+}
+
+// Of the rows in scratch_.normed, in place.
+void Decoder::dense_feed_forward(const LayerWeights& layer, int64_t n_rows) {
+  const int64_t width = hyper_.n_feed_forward;
   multiply_side_by_side(layer.gate_up, scratch_.normed, scratch_.gate_up, 2 * width, n_rows);
   // The product takes the gate's place.
   backend_.gated_activation({.activation = weights_->recipe.activation,
@@ -150,10 +165,6 @@ void Decoder::feed_forward(const LayerWeights& layer, float* hidden, int64_t n_r
                              .n_rows = n_rows,
                              .n_cols = width});
   multiply(layer.down, scratch_.gate_up, 2 * width, scratch_.normed, n_rows);
-  if (!layer.ffn_post_norm.empty()) {
-    norm(layer.ffn_post_norm, scratch_.normed, scratch_.normed, n_rows);
-  }
-  backend_.add({.x = scratch_.normed, .y = hidden, .n = n_rows * hyper_.n_embedding});
 }
 
 void Decoder::write_logits(int64_t n_rows, std::span<float> logits) {

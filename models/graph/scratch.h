@@ -1,6 +1,7 @@
 // The intermediate values of a step: one allocation, laid out once for the largest step.
 //
-// Attention and feed-forward share their wide region, since one is dead when the other begins.
+// Attention and feed-forward share their wide region, since one is dead when the other begins; so
+// do the chosen experts and the shared one.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,14 @@ struct Scratch {
   float* selected_hidden = nullptr;  // [max_outputs, n_embedding]
   float* selected_attended = nullptr;  // [max_outputs, query width]
   float* logits = nullptr;             // [max_outputs, n_vocab]
+
+  // With experts only. gate_up then has a row of 2 * n_expert_feed_forward for each token and
+  // expert used, or of 2 * n_shared_feed_forward for each token, whichever takes more.
+  float* router_logits = nullptr;   // [max_tokens, n_experts]
+  float* expert_outputs = nullptr;  // [max_tokens * n_experts_used, n_embedding]
+  float* shared_output = nullptr;   // [max_tokens, n_embedding], if there is a shared expert
+  float* shared_gate = nullptr;     // [max_tokens], if there is a shared expert
+  ops::ExpertRouting routing = {};
 
   std::unique_ptr<backend::Buffer> buffer;
 };

@@ -31,6 +31,28 @@ struct Linear {
   int64_t n_out() const { return weight->view.n_rows; }
 };
 
+// One linear layer for each expert, [n_out, n_in] each: all in one weight, one below the other, or
+// a weight for each.
+struct ExpertLinear {
+  std::vector<std::unique_ptr<const dispatch::Weight>> owned;
+  std::vector<const dispatch::Weight*> weights;
+  int64_t n_out = 0;
+};
+
+// The feed-forward part of a layer with experts.
+struct ExpertWeights {
+  Linear router;  // [n_experts, n_embedding]
+  ExpertLinear gate;
+  ExpertLinear up;
+  ExpertLinear down;
+  // The expert that every token uses; no weights when there is none.
+  Linear shared_input;                 // [1, n_embedding]: its output's gate
+  std::vector<Linear> shared_gate_up;  // gate, up
+  Linear shared_down;
+
+  bool has_shared() const { return shared_down.weight != nullptr; }
+};
+
 struct LayerWeights {
   FloatVector attention_norm;       // [n_embedding]
   FloatVector query_norm;           // [head_dim] or empty
@@ -39,10 +61,11 @@ struct LayerWeights {
   Linear attention_output;          // [n_embedding, query_width]
   FloatVector attention_post_norm;  // [n_embedding] or empty
   FloatVector ffn_norm;             // [n_embedding]
-  std::vector<Linear> gate_up;      // gate, up; or both fused in one
+  std::vector<Linear> gate_up;      // gate, up; or both fused in one; empty with experts
   Linear down;                      // [n_embedding, n_feed_forward]
-  FloatVector ffn_post_norm;        // [n_embedding] or empty
-  int32_t window = 0;               // positions that attention sees; 0: all
+  std::unique_ptr<const ExpertWeights> experts;  // null: dense
+  FloatVector ffn_post_norm;                     // [n_embedding] or empty
+  int32_t window = 0;                            // positions that attention sees; 0: all
 };
 
 struct DecoderWeights {

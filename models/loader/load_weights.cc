@@ -41,20 +41,19 @@ class WeightLoader {
     graph::Linear out;
     const gguf::TensorInfo* tensor = table_.find(role, layer);
     if (tensor == nullptr) return out;
-    const formats::FormatInfo& format = formats::format_info(tensor->format);
-    const auto row_bytes = formats::row_bytes(format, tensor->dims[0]);
-    if (!row_bytes) {
-      return Error(ErrorKind::kInvalidInput,
-                   "tensor " + tensor->name + " has rows of " + std::to_string(tensor->dims[0]) +
-                       " values, which is no multiple of the blocks of " +
-                       std::string(format.name) + "; convert the model anew");
+    QUERN_ASSIGN_OR_RETURN(out.weight, weight(*tensor));
+    return out;
+  }
+
+  // The experts' matrices of a layer.
+  Result<graph::ExpertLinear> experts(TensorRole role, int64_t layer) {
+    graph::ExpertLinear out;
+    for (const gguf::TensorInfo* tensor : table_.parts(role, layer)) {
+      out.n_out = static_cast<int64_t>(tensor->dims[1]);
+      QUERN_ASSIGN_OR_RETURN(auto loaded, weight(*tensor));
+      out.weights.push_back(loaded.get());
+      out.owned.push_back(std::move(loaded));
     }
-    const tensor::TensorView view{.data = tensor->data.data(),
-                                  .format = &format,
-                                  .n_rows = static_cast<int64_t>(tensor->dims[1]),
-                                  .n_cols = static_cast<int64_t>(tensor->dims[0]),
-                                  .row_bytes = static_cast<int64_t>(*row_bytes)};
-    QUERN_ASSIGN_OR_RETURN(out.weight, backend_.load_weight(view, tensor->name));
     return out;
   }
 
@@ -65,6 +64,25 @@ class WeightLoader {
   }
 
  private:
+  // A matrix where it lies; the matrices of a stack one below the other.
+  Result<std::unique_ptr<const dispatch::Weight>> weight(const gguf::TensorInfo& tensor) {
+    const formats::FormatInfo& format = formats::format_info(tensor.format);
+    const auto row_bytes = formats::row_bytes(format, tensor.dims[0]);
+    if (!row_bytes) {
+      return Error(ErrorKind::kInvalidInput,
+                   "tensor " + tensor.name + " has rows of " + std::to_string(tensor.dims[0]) +
+                       " values, which is no multiple of the blocks of " +
+                       std::string(format.name) + "; convert the model anew");
+    }
+    // The reader has bounded the product of all dimensions.
+    const tensor::TensorView view{.data = tensor.data.data(),
+                                  .format = &format,
+                                  .n_rows = static_cast<int64_t>(tensor.dims[1] * tensor.dims[2]),
+                                  .n_cols = static_cast<int64_t>(tensor.dims[0]),
+                                  .row_bytes = static_cast<int64_t>(*row_bytes)};
+    return backend_.load_weight(view, tensor.name);
+  }
+
   const TensorTable& table_;
   backend::Backend& backend_;
 };
@@ -91,6 +109,24 @@ Result<std::vector<graph::Linear>> load_parts(WeightLoader& loader, TensorRole f
   return out;
 }
 
+// Null when the model is dense.
+Result<std::unique_ptr<const graph::ExpertWeights>> load_experts(WeightLoader& loader,
+                                                                 int64_t layer) {
+  auto out = std::make_unique<graph::ExpertWeights>();
+  QUERN_ASSIGN_OR_RETURN(out->router, loader.linear(TensorRole::kRouter, layer));
+  if (out->router.weight == nullptr) return std::unique_ptr<const graph::ExpertWeights>();
+  QUERN_ASSIGN_OR_RETURN(out->gate, loader.experts(TensorRole::kExpertGate, layer));
+  QUERN_ASSIGN_OR_RETURN(out->up, loader.experts(TensorRole::kExpertUp, layer));
+  QUERN_ASSIGN_OR_RETURN(out->down, loader.experts(TensorRole::kExpertDown, layer));
+  QUERN_ASSIGN_OR_RETURN(out->shared_input, loader.linear(TensorRole::kSharedInput, layer));
+  for (const TensorRole role : {TensorRole::kSharedGate, TensorRole::kSharedUp}) {
+    QUERN_ASSIGN_OR_RETURN(graph::Linear part, loader.linear(role, layer));
+    out->shared_gate_up.push_back(std::move(part));
+  }
+  QUERN_ASSIGN_OR_RETURN(out->shared_down, loader.linear(TensorRole::kSharedDown, layer));
+  return std::unique_ptr<const graph::ExpertWeights>(std::move(out));
+}
+
 int32_t window_of_layer(const arch::ArchSpec& spec, const arch::HyperParams& hyper, int64_t layer) {
   const bool windowed = spec.recipe.window == arch::WindowPattern::kAllLayers || layer % 2 == 0;
   return windowed ? static_cast<int32_t>(hyper.sliding_window) : 0;
@@ -112,12 +148,15 @@ Result<graph::LayerWeights> load_layer(WeightLoader& loader, int64_t i) {
   QUERN_ASSIGN_OR_RETURN(layer.attention_post_norm,
                          loader.vector(TensorRole::kAttentionPostNorm, i));
   QUERN_ASSIGN_OR_RETURN(layer.ffn_norm, loader.vector(TensorRole::kFfnNorm, i));
-  QUERN_ASSIGN_OR_RETURN(layer.gate_up, load_parts(loader, TensorRole::kGateUp,
-                                                   {{TensorRole::kGate, TensorRole::kGateBias},
-                                                    {TensorRole::kUp, TensorRole::kUpBias}},
-                                                   i));
-  QUERN_ASSIGN_OR_RETURN(layer.down,
-                         loader.linear_with_bias(TensorRole::kDown, TensorRole::kDownBias, i));
+  QUERN_ASSIGN_OR_RETURN(layer.experts, load_experts(loader, i));
+  if (layer.experts == nullptr) {
+    QUERN_ASSIGN_OR_RETURN(layer.gate_up, load_parts(loader, TensorRole::kGateUp,
+                                                     {{TensorRole::kGate, TensorRole::kGateBias},
+                                                      {TensorRole::kUp, TensorRole::kUpBias}},
+                                                     i));
+    QUERN_ASSIGN_OR_RETURN(layer.down,
+                           loader.linear_with_bias(TensorRole::kDown, TensorRole::kDownBias, i));
+  }
   QUERN_ASSIGN_OR_RETURN(layer.ffn_post_norm, loader.vector(TensorRole::kFfnPostNorm, i));
   return layer;
 }

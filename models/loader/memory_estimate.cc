@@ -1,6 +1,7 @@
 #include "models/loader/memory_estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "config/base/checked.h"
@@ -39,13 +40,17 @@ void count_tensor(const arch::TensorRow& row, const gguf::TensorInfo& tensor, bo
   if (output || (embedding && tied)) {
     size.work.output_bytes += bytes;
     size.work.output_values += tensor.n_values();
+  } else if (row.is_stack()) {
+    size.work.expert_bytes += bytes;
+    size.work.expert_values += tensor.n_values();
   } else if (!embedding) {
     size.work.layer_bytes += bytes;
     size.work.layer_values += tensor.n_values();
   }
 }
 
-// Hyper-parameter limits keep a row below 2^32 values; rows are at most 2^31.
+// Hyper-parameter limits keep a row below 2^32 values; rows are at most 2^12 tokens times 2^10
+// experts.
 uint64_t padded_floats(int64_t n_rows, int64_t n_cols) {
   const uint64_t bytes =
       static_cast<uint64_t>(n_rows) * static_cast<uint64_t>(n_cols) * sizeof(float);
@@ -58,7 +63,49 @@ uint64_t bytes_per_page(const arch::HyperParams& hyper, ops::KvFormat format) {
   return graph::KvStorage::bytes_per_page(weights, format);
 }
 
+// Router logits, outputs of the experts and of the shared one, and what ExpertRouting points to.
+uint64_t expert_floats(const arch::HyperParams& hyper, int64_t max_tokens) {
+  const int64_t n_pairs = max_tokens * hyper.n_experts_used;
+  const uint64_t shared =
+      hyper.n_shared_feed_forward > 0
+          ? padded_floats(max_tokens, hyper.n_embedding) + padded_floats(max_tokens, 1)
+          : 0;
+  return padded_floats(max_tokens, hyper.n_experts) + padded_floats(n_pairs, hyper.n_embedding) +
+         shared + 4 * padded_floats(n_pairs, 1) + padded_floats(hyper.n_experts + 1, 1);
+}
+
+uint64_t feed_forward_floats(const arch::HyperParams& hyper, int64_t max_tokens) {
+  if (hyper.n_experts == 0) return padded_floats(max_tokens, 2 * hyper.n_feed_forward);
+  const int64_t widest = std::max(hyper.n_experts_used * 2 * hyper.n_expert_feed_forward,
+                                  2 * hyper.n_shared_feed_forward);
+  return padded_floats(max_tokens, widest) + expert_floats(hyper, max_tokens);
+}
+
+// Values of a token that the backend keeps in 8 bits at once.
+int64_t quantized_values(const arch::HyperParams& hyper) {
+  const int64_t attention = std::max(hyper.n_embedding, hyper.query_width());
+  if (hyper.n_experts == 0) return std::max(attention, hyper.n_feed_forward);
+  const int64_t widest = std::max(
+      {attention, hyper.n_shared_feed_forward, hyper.n_experts_used * hyper.n_expert_feed_forward});
+  return widest + hyper.n_experts_used * hyper.n_embedding;
+}
+
 }  // namespace
+
+double TokenWork::expert_share(int64_t tokens) const {
+  if (n_experts == 0) return 0;
+  const double unused = 1 - static_cast<double>(n_experts_used) / static_cast<double>(n_experts);
+  return 1 - std::pow(unused, static_cast<double>(tokens));
+}
+
+double TokenWork::bytes(int64_t tokens) const {
+  return static_cast<double>(layer_bytes + output_bytes) +
+         expert_share(tokens) * static_cast<double>(expert_bytes);
+}
+
+double TokenWork::token_layer_values() const {
+  return static_cast<double>(layer_values) + expert_share(1) * static_cast<double>(expert_values);
+}
 
 Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format) {
   QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, spec_of(file.metadata()));
@@ -68,14 +115,16 @@ Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format
   QUERN_ASSIGN_OR_RETURN(const TensorTable table, check_tensors(*spec, size.hyper, file));
   const bool tied = table.find(TensorRole::kOutput) == nullptr;
   for (const arch::TensorRow& row : spec->tensors) {
+    if (!row.applies(size.hyper)) continue;
     const int64_t n = row.per_layer() ? size.hyper.n_layers : 1;
     for (int64_t layer = 0; layer < n; ++layer) {
-      const gguf::TensorInfo* tensor = table.find(row.role, layer);
-      // Several rows may share a role's place (fused or not); the name tells whose tensor it is.
-      if (tensor == nullptr || tensor->name != row.name(layer)) continue;
-      count_tensor(row, *tensor, tied, size);
+      for (const gguf::TensorInfo* tensor : table.parts(row.role, layer)) {
+        if (tensor != nullptr) count_tensor(row, *tensor, tied, size);
+      }
     }
   }
+  size.work.n_experts = size.hyper.n_experts;
+  size.work.n_experts_used = size.hyper.n_experts_used;
   size.work.attention_width =
       static_cast<uint64_t>(size.hyper.n_layers) * static_cast<uint64_t>(size.hyper.query_width());
   size.work.kv_bytes =
@@ -92,8 +141,7 @@ uint64_t forward_scratch_bytes(const arch::HyperParams& hyper, int32_t max_token
       padded_floats(outputs, hyper.query_width()) + padded_floats(outputs, hyper.n_vocab);
   const uint64_t attention = padded_floats(max_tokens, hyper.query_width() + 2 * hyper.kv_width()) +
                              padded_floats(max_tokens, hyper.query_width());
-  const uint64_t feed_forward = padded_floats(max_tokens, 2 * hyper.n_feed_forward);
-  return always + std::max(attention, feed_forward);
+  return always + std::max(attention, feed_forward_floats(hyper, max_tokens));
 }
 
 Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run) {
@@ -110,13 +158,13 @@ Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& ru
                                               " tokens exceed any memory; ask for less");
   }
   const int32_t outputs = std::min(run.sequences, run.max_step_tokens);
-  const int64_t widest = std::max({hyper.n_embedding, hyper.query_width(), hyper.n_feed_forward});
   MemoryEstimate out;
   out.weights = model.weight_bytes;
   out.kv = *kv;
   out.scratch = forward_scratch_bytes(hyper, run.max_step_tokens, outputs) +
                 padded_floats(outputs, hyper.n_vocab) +
-                static_cast<uint64_t>(run.max_step_tokens) * static_cast<uint64_t>(widest) * 3 / 2;
+                static_cast<uint64_t>(run.max_step_tokens) *
+                    static_cast<uint64_t>(quantized_values(hyper)) * 2;
   return out;
 }
 

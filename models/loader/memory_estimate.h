@@ -6,8 +6,9 @@
 //   KV       sequences * ceil(context / kPageTokens) pages of
 //            2 * layers * kPageTokens * kv heads * head size * bytes per value
 //   scratch  the intermediate values of a step (models/graph/scratch.h), host logits, and the
-//            backend's copy of the activations in 8 bits: 1.5 bytes for each value of the widest
-//            input, which bounds 1 byte per value and the scales of each block
+//            backend's copy of the activations in 8 bits: 2 bytes for each value of the widest
+//            input, which bounds 1 byte per value and 28 for each block of 32; with experts the
+//            inputs grouped by expert once more
 //
 // Reads no tensor data and allocates nothing large.
 #pragma once
@@ -40,15 +41,26 @@ struct MemoryEstimate {
 // What one step reads and multiplies. The token embedding counts only where it is the output matrix
 // too: otherwise one row of it is read per token.
 struct TokenWork {
-  uint64_t layer_bytes = 0;   // matrices of all layers
+  uint64_t layer_bytes = 0;   // matrices of all layers, apart from those of chosen experts
   uint64_t output_bytes = 0;  // output matrix
   uint64_t layer_values = 0;
   uint64_t output_values = 0;
+  uint64_t expert_bytes = 0;  // all experts of all layers
+  uint64_t expert_values = 0;
+  int64_t n_experts = 0;  // 0: dense
+  int64_t n_experts_used = 0;
   uint64_t attention_width = 0;  // layers * query heads * head size
   uint64_t kv_bytes = 0;         // keys and values of one token
 
-  uint64_t bytes() const { return layer_bytes + output_bytes; }
-  uint64_t values() const { return layer_values + output_values; }
+  // The share of the experts that a step of this many tokens reads, on average, when each token
+  // chooses on its own and every expert as often: 1 - (1 - used / all)^tokens.
+  double expert_share(int64_t tokens) const;
+  // Weights read by a step of this many tokens.
+  double bytes(int64_t tokens) const;
+  // Weights of the layers that one token is multiplied with.
+  double token_layer_values() const;
+  // And of the output matrix.
+  double token_values() const { return token_layer_values() + static_cast<double>(output_values); }
 };
 
 struct ModelSize {

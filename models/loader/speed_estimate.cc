@@ -39,13 +39,12 @@ SpeedEstimate estimate_decode(const TokenWork& work, const hardware::Measured& m
                               int64_t depth) {
   const double b = batch;
   const double context = b * static_cast<double>(depth);
-  const double bytes =
-      static_cast<double>(work.bytes()) + context * static_cast<double>(work.kv_bytes);
-  return speed_of(b, {.read = seconds_for(bytes, mapped_bandwidth(machine)),
-                      .multiply = seconds_for(2 * b * static_cast<double>(work.values()),
-                                              1e12 * machine.int8_tops),
-                      .attend = seconds_for(4 * context * static_cast<double>(work.attention_width),
-                                            1e12 * machine.f32_tflops)});
+  const double bytes = work.bytes(batch) + context * static_cast<double>(work.kv_bytes);
+  return speed_of(b,
+                  {.read = seconds_for(bytes, mapped_bandwidth(machine)),
+                   .multiply = seconds_for(2 * b * work.token_values(), 1e12 * machine.int8_tops),
+                   .attend = seconds_for(4 * context * static_cast<double>(work.attention_width),
+                                         1e12 * machine.f32_tflops)});
 }
 
 SpeedEstimate estimate_prefill(const TokenWork& work, const hardware::Measured& machine,
@@ -53,12 +52,11 @@ SpeedEstimate estimate_prefill(const TokenWork& work, const hardware::Measured& 
   const double n = static_cast<double>(tokens);
   const double seen = n * (static_cast<double>(depth) + n / 2);
   const double operations =
-      2 * (n * static_cast<double>(work.layer_values) + static_cast<double>(work.output_values));
-  return speed_of(
-      n, {.read = seconds_for(static_cast<double>(work.bytes()), mapped_bandwidth(machine)),
-          .multiply = seconds_for(operations, 1e12 * machine.int8_tops),
-          .attend = seconds_for(4 * seen * static_cast<double>(work.attention_width),
-                                1e12 * machine.f32_tflops)});
+      2 * (n * work.token_layer_values() + static_cast<double>(work.output_values));
+  return speed_of(n, {.read = seconds_for(work.bytes(tokens), mapped_bandwidth(machine)),
+                      .multiply = seconds_for(operations, 1e12 * machine.int8_tops),
+                      .attend = seconds_for(4 * seen * static_cast<double>(work.attention_width),
+                                            1e12 * machine.f32_tflops)});
 }
 
 }  // namespace quern::loader

@@ -4,11 +4,13 @@
 // A step that gives each of b sequences one token at depth d (tokens already in its context) needs
 //
 //   read     (weight bytes + b * d * KV bytes per token) / read bandwidth through a mapping
-//   multiply 2 * b * weight values / int8 rate
+//   multiply 2 * b * weight values of a token / int8 rate
 //   attend   4 * b * d * layers * query width / f32 rate
 //
 // and takes the longer of read and multiply, plus attend. Prefill multiplies the layers' weights
-// for every token and attends to half of its own tokens on average. The ceiling is that; the
+// for every token and attends to half of its own tokens on average. Of a mixture of experts a token
+// multiplies its own experts, and a step reads those that any of its tokens uses
+// (TokenWork::expert_share). The ceiling is that; the
 // prediction divides by the shares of the ceilings that the kernels reach (kReadShare,
 // kMultiplyShare).
 #pragma once

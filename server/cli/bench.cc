@@ -1,5 +1,6 @@
 // `quern bench`: prefill and decode rates of a model, beside the machine's ceilings.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "config/base/json.h"
@@ -82,8 +83,8 @@ void compare_with_ceilings(const Setting& setting, Row& row) {
   const bool decode = row.bench.kind == BenchCase::Kind::kDecode;
   const double batch = row.bench.batch;
   const double kv_bytes = batch * row.bench.depth * static_cast<double>(work.kv_bytes);
-  const double bytes = (static_cast<double>(work.bytes()) + kv_bytes) / batch;
-  const auto values = static_cast<double>(decode ? work.values() : work.layer_values);
+  const double bytes = (work.bytes(row.bench.batch) + kv_bytes) / batch;
+  const double values = decode ? work.token_values() : work.token_layer_values();
   std::vector<double> read;
   std::vector<double> multiply;
   for (size_t i = 0; i < row.ceilings.size(); ++i) {
@@ -182,8 +183,8 @@ Json report_json(const Setting& setting, const std::vector<Row>& rows) {
           {"kv_format", setting.options.kv_format},
           {"max_step_tokens", setting.options.max_step_tokens},
           {"kernels", setting.kernels},
-          {"weight_bytes_per_token", setting.size.work.bytes()},
-          {"weight_values_per_token", setting.size.work.values()},
+          {"weight_bytes_per_token", std::llround(setting.size.work.bytes(1))},
+          {"weight_values_per_token", std::llround(setting.size.work.token_values())},
           {"profile",
            {{"mapped_read_bandwidth_gbs", machine.mapped_read_bandwidth_gbs},
             {"read_bandwidth_gbs", machine.read_bandwidth_gbs},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -182,6 +183,70 @@ class PlainBackend final : public backend::Backend {
   void softcap(const ops::SoftcapArgs& args) override {
     for (int64_t i = 0; i < args.n; ++i) args.x[i] = args.cap * std::tanh(args.x[i] / args.cap);
   }
+  void route(const ops::RouteArgs& args) override {
+    const ops::ExpertRouting& to = args.routing;
+    for (int64_t r = 0; r < args.n_rows; ++r) {
+      const float* logits = args.logits + r * to.n_experts;
+      std::vector<int32_t> order(static_cast<size_t>(to.n_experts));
+      std::iota(order.begin(), order.end(), 0);
+      // NaN would be no order for the sort.
+      if (std::none_of(logits, logits + to.n_experts, [](float x) { return std::isnan(x); })) {
+        std::stable_sort(order.begin(), order.end(),
+                         [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+      }
+      double divisor = 0;
+      const int64_t n_summed = args.normalize ? to.n_used : to.n_experts;
+      const auto exponential = [&](int64_t k) {
+        const int32_t expert = order[static_cast<size_t>(k)];
+        return std::exp(double{logits[expert]} - double{logits[order[0]]});
+      };
+      for (int64_t k = 0; k < n_summed; ++k) divisor += exponential(k);
+      for (int64_t k = 0; k < to.n_used; ++k) {
+        to.experts[r * to.n_used + k] = order[static_cast<size_t>(k)];
+        to.weights[r * to.n_used + k] = static_cast<float>(exponential(k) / divisor);
+      }
+    }
+    group(to, args.n_rows);
+  }
+
+  void expert_matmul(const ops::ExpertMatmulArgs& args) override {
+    const ops::ExpertRouting& from = args.routing;
+    for (int32_t e = 0; e < from.n_experts; ++e) {
+      for (int32_t place = from.firsts[e]; place < from.firsts[e + 1]; ++place) {
+        const int64_t row = args.x_by_place ? place : from.sources[place];
+        for (const ops::ExpertOutput& output : args.outputs) {
+          const bool stacked = output.weights.size() == 1;
+          const dispatch::Weight& weight = *output.weights[stacked ? 0 : static_cast<size_t>(e)];
+          for (int64_t j = 0; j < output.n_out; ++j) {
+            const auto values = decoded_row(weight, stacked ? e * output.n_out + j : j);
+            const float* x = args.x + row * args.x_stride;
+            double sum = 0;
+            for (size_t k = 0; k < values.size(); ++k) sum += double{values[k]} * double{x[k]};
+            output.y[place * output.y_stride + j] = static_cast<float>(sum);
+          }
+        }
+      }
+    }
+  }
+
+  void expert_combine(const ops::ExpertCombineArgs& args) override {
+    const int64_t n_used = args.routing.n_used;
+    for (int64_t r = 0; r < args.n_rows; ++r) {
+      for (int64_t i = 0; i < args.n_cols; ++i) {
+        double sum = 0;
+        for (int64_t k = r * n_used; k < (r + 1) * n_used; ++k) {
+          const float x = args.x[args.routing.places[k] * args.n_cols + i];
+          sum += double{args.routing.weights[k]} * double{x};
+        }
+        if (args.shared != nullptr) {
+          const double gate = 1 / (1 + std::exp(-double{args.shared_gate[r]}));
+          sum += gate * double{args.shared[r * args.n_cols + i]};
+        }
+        args.y[r * args.n_cols + i] = static_cast<float>(sum);
+      }
+    }
+  }
+
   void read_back(const float* device, float* host, size_t n) override {
     std::copy_n(device, n, host);
   }
@@ -192,6 +257,20 @@ class PlainBackend final : public backend::Backend {
   }
 
  private:
+  // By the definition of places: through the experts, and through the rows of each.
+  static void group(const ops::ExpertRouting& to, int64_t n_rows) {
+    int32_t place = 0;
+    for (int32_t e = 0; e < to.n_experts; ++e) {
+      to.firsts[e] = place;
+      for (int64_t pair = 0; pair < n_rows * to.n_used; ++pair) {
+        if (to.experts[pair] != e) continue;
+        to.places[pair] = place;
+        to.sources[place++] = static_cast<int32_t>(pair / to.n_used);
+      }
+    }
+    to.firsts[to.n_experts] = place;
+  }
+
   void attend(const ops::AttentionArgs& args, const ops::SequenceSlice& slice, int64_t t,
               int64_t head) {
     const ops::KvLayerView& cache = args.cache;

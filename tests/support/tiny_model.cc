@@ -59,7 +59,19 @@ void write_vocabulary(gguf::Metadata& metadata) {
   metadata.set("tokenizer.ggml.unknown_token_id", uint32_t{0});
 }
 
-void write_metadata(const TinyModelOptions& options, gguf::Metadata& metadata) {
+bool has_key(const arch::ArchSpec& spec, std::string_view key) {
+  return std::any_of(spec.hyper_params.begin(), spec.hyper_params.end(),
+                     [&](const arch::HyperParamRow& row) { return row.key == key; });
+}
+
+int64_t n_experts_of(const arch::ArchSpec& spec, const TinyModelOptions& options) {
+  if (options.n_experts > 0 || !spec.uses(arch::Dim::kExperts)) return options.n_experts;
+  const bool has_dense_models = spec.uses(arch::Dim::kFeedForward);
+  return has_dense_models ? 0 : 5;
+}
+
+void write_metadata(const arch::ArchSpec& spec, const TinyModelOptions& options,
+                    gguf::Metadata& metadata) {
   const std::string prefix = options.architecture + ".";
   const auto set_uint = [&](std::string_view key, int64_t value) {
     metadata.set(prefix + std::string(key), static_cast<uint32_t>(value));
@@ -70,6 +82,13 @@ void write_metadata(const TinyModelOptions& options, gguf::Metadata& metadata) {
   set_uint("embedding_length", options.n_embedding);
   set_uint("block_count", options.n_layers);
   set_uint("feed_forward_length", options.n_feed_forward);
+  if (const int64_t n_experts = n_experts_of(spec, options); n_experts > 0) {
+    set_uint("expert_count", n_experts);
+    set_uint("expert_used_count", options.n_experts_used);
+    if (has_key(spec, "expert_feed_forward_length")) {
+      set_uint("expert_feed_forward_length", options.n_expert_feed_forward);
+    }
+  }
   set_uint("attention.head_count", options.n_heads);
   set_uint("attention.head_count_kv", options.n_kv_heads);
   set_uint("attention.key_length", options.head_dim);
@@ -84,7 +103,7 @@ void write_metadata(const TinyModelOptions& options, gguf::Metadata& metadata) {
   }
 }
 
-arch::HyperParams hyper_of(const TinyModelOptions& options) {
+arch::HyperParams hyper_of(const arch::ArchSpec& spec, const TinyModelOptions& options) {
   arch::HyperParams hyper;
   hyper.n_layers = options.n_layers;
   hyper.n_embedding = options.n_embedding;
@@ -94,6 +113,11 @@ arch::HyperParams hyper_of(const TinyModelOptions& options) {
   hyper.n_rot = options.head_dim;
   hyper.n_feed_forward = options.n_feed_forward;
   hyper.n_vocab = kTinyVocabSize;
+  hyper.n_experts = n_experts_of(spec, options);
+  hyper.n_expert_feed_forward = has_key(spec, "expert_feed_forward_length")
+                                    ? options.n_expert_feed_forward
+                                    : options.n_feed_forward;
+  hyper.n_shared_feed_forward = options.n_feed_forward;  // the key is left out
   return hyper;
 }
 
@@ -109,19 +133,29 @@ bool is_written(const arch::TensorRow& row, const TinyModelOptions& options) {
   return true;
 }
 
+// The tensors of one row and layer: several when experts are split.
+void plan_row(const arch::TensorRow& row, int64_t layer, const arch::HyperParams& hyper,
+              const TinyModelOptions& options, std::vector<TensorPlan>& plans) {
+  const bool split = row.is_stack() && options.split_experts;
+  for (int64_t part = 0; part < (split ? hyper.n_experts : 1); ++part) {
+    TensorPlan plan{.name = split ? row.split_name(layer, part) : row.name(layer),
+                    .format = row.is_vector() ? formats::FormatId::kF32 : options.format,
+                    .dims = {}};
+    for (const arch::Dim dim : {row.cols, row.rows, split ? arch::Dim::kNone : row.depth()}) {
+      if (dim == arch::Dim::kNone) continue;
+      plan.dims.push_back(static_cast<uint64_t>(arch::dim_value(dim, hyper)));
+    }
+    plans.push_back(std::move(plan));
+  }
+}
+
 std::vector<TensorPlan> plan_tensors(const arch::ArchSpec& spec, const TinyModelOptions& options) {
-  const arch::HyperParams hyper = hyper_of(options);
+  const arch::HyperParams hyper = hyper_of(spec, options);
   std::vector<TensorPlan> plans;
   for (const arch::TensorRow& row : spec.tensors) {
-    if (!is_written(row, options)) continue;
+    if (!is_written(row, options) || !row.applies(hyper)) continue;
     for (int64_t layer = 0; layer < (row.per_layer() ? hyper.n_layers : 1); ++layer) {
-      TensorPlan plan{.name = row.name(layer),
-                      .format = row.is_vector() ? formats::FormatId::kF32 : options.format,
-                      .dims = {static_cast<uint64_t>(arch::dim_value(row.cols, hyper))}};
-      if (!row.is_vector()) {
-        plan.dims.push_back(static_cast<uint64_t>(arch::dim_value(row.rows, hyper)));
-      }
-      plans.push_back(std::move(plan));
+      plan_row(row, layer, hyper, options, plans);
     }
   }
   return plans;
@@ -175,6 +209,7 @@ TinyModelOptions tiny_options_for(formats::FormatId format) {
   const auto round_up = [&](int64_t value) { return (value + block - 1) / block * block; };
   options.n_embedding = round_up(options.n_embedding);
   options.n_feed_forward = round_up(options.n_feed_forward);
+  options.n_expert_feed_forward = round_up(options.n_expert_feed_forward);
   options.head_dim = round_up(options.n_heads * options.head_dim) / options.n_heads;
   return options;
 }
@@ -186,7 +221,7 @@ Result<std::vector<std::byte>> tiny_model_bytes(const TinyModelOptions& options)
                                                "; expected one of " + arch::arch_names());
   }
   gguf::GgufWriter writer;
-  write_metadata(options, writer.metadata());
+  write_metadata(*spec, options, writer.metadata());
   if (options.edit_metadata) options.edit_metadata(writer.metadata());
   std::vector<TensorPlan> plans = plan_tensors(*spec, options);
   if (options.edit_tensors) options.edit_tensors(plans);

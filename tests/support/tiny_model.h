@@ -36,6 +36,11 @@ struct TinyModelOptions {
   int64_t n_kv_heads = 2;
   int64_t head_dim = 16;
   int64_t n_feed_forward = 96;
+  // 0: dense where the architecture has dense models, otherwise 5 experts of which 2 are used.
+  int64_t n_experts = 0;
+  int64_t n_experts_used = 2;
+  int64_t n_expert_feed_forward = 32;  // where it is not n_feed_forward
+  bool split_experts = false;          // a tensor for each expert, as in old files
   int64_t context_length = 512;
   int64_t sliding_window = 0;     // 0: the key is left out
   bool optional_tensors = false;  // write the optional ones (biases, rotary factors) too

@@ -20,8 +20,9 @@ from pathlib import Path
 import make_goldens as goldens
 import torch
 from transformers import (Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM,
-                          Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config,
-                          Qwen3ForCausalLM)
+                          MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForCausalLM,
+                          Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM,
+                          Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 
 def shape(draw):
@@ -102,10 +103,43 @@ def phi3(draw):
                                      original_max_position_embeddings=original, **factors))
 
 
+def experts(draw):
+    count = draw.choice([1, 2, 4, 7, 8, 16, 40])
+    return dict(num_experts_per_tok=draw.randint(1, min(count, 8))), count
+
+
+def mixtral(draw):
+    used, count = experts(draw)
+    return "llama_experts", MixtralForCausalLM, MixtralConfig(
+        **shape(draw), **used, num_local_experts=count, head_dim=head_size(draw),
+        sliding_window=draw.choice([None, draw.randint(2, 45)]),
+        tie_word_embeddings=draw.random() < 0.5, rope_parameters=any_rope(draw, ["default"]))
+
+
+def qwen2moe(draw):
+    used, count = experts(draw)
+    return "qwen2moe", Qwen2MoeForCausalLM, Qwen2MoeConfig(
+        **shape(draw), **used, num_experts=count, norm_topk_prob=False,
+        moe_intermediate_size=draw.choice([17, 32, 100]),
+        shared_expert_intermediate_size=draw.choice([16, 33, 130]),
+        tie_word_embeddings=draw.random() < 0.5,
+        rope_parameters=any_rope(draw, ["default", "linear", "yarn"]))
+
+
+def qwen3moe(draw):
+    used, count = experts(draw)
+    return "qwen3moe", Qwen3MoeForCausalLM, Qwen3MoeConfig(
+        **shape(draw), **used, num_experts=count, norm_topk_prob=True, head_dim=head_size(draw),
+        moe_intermediate_size=draw.choice([17, 32, 100]),
+        tie_word_embeddings=draw.random() < 0.5,
+        rope_parameters=any_rope(draw, ["default", "linear", "yarn"]))
+
+
 def describe(config):
     fields = ["num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads",
               "head_dim", "intermediate_size", "sliding_window", "attention_bias", "mlp_bias",
-              "tie_word_embeddings", "rms_norm_eps"]
+              "tie_word_embeddings", "rms_norm_eps", "num_local_experts", "num_experts",
+              "num_experts_per_tok", "moe_intermediate_size", "shared_expert_intermediate_size"]
     parts = [f"{name}={getattr(config, name)}" for name in fields if hasattr(config, name)]
     rope = {key: value for key, value in config.rope_parameters.items() if "_factor" not in key[-7:]
             or not isinstance(value, list)}
@@ -131,7 +165,7 @@ def main():
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 25
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     torch.set_num_threads(1)
-    families = [llama, qwen2, qwen3, gemma2, phi3]
+    families = [llama, qwen2, qwen3, gemma2, phi3, mixtral, qwen2moe, qwen3moe]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "models"
         folder.mkdir()

@@ -2,7 +2,8 @@
 """Makes the golden models of this folder: tiny random models with the logits that the transformers
 package computes for them.
 
-Usage: make_goldens.py [output folder]     (needs torch==2.13.0 on the CPU, transformers, gguf)
+Usage: make_goldens.py [output folder [name ...]]     (needs torch==2.13.0 on the CPU, transformers,
+gguf; names: only these)
 
 Each file is a complete GGUF model written by the gguf package with the conventions of published
 files (Llama query and key rows interleaved, Gemma norms plus one, Phi-3 fused matrices). It carries
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 import transformers
 from transformers import (Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM,
-                          MistralConfig, MistralForCausalLM, Phi3Config, Phi3ForCausalLM,
-                          Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+                          MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM,
+                          Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM,
+                          Qwen2MoeConfig, Qwen2MoeForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 VOCAB = 96
 PROMPT_TOKENS = 40
@@ -39,7 +42,7 @@ def randomize(model, seed):
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if parameter.dim() > 1:
-                fan_in = 1.0 if "embed" in name else parameter.shape[1]
+                fan_in = 1.0 if "embed" in name else parameter.shape[-1]
                 parameter.copy_(noise * (1.3 / fan_in**0.5 if fan_in > 1 else 0.6))
             elif name.endswith("bias"):
                 parameter.copy_(0.3 * noise)
@@ -95,6 +98,10 @@ class Golden:
                 "post_attention_norm.weight" if arch == "gemma2" else "ffn_norm.weight",
             "pre_feedforward_layernorm.weight": "ffn_norm.weight",
             "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
+            "mlp.gate": "ffn_gate_inp", "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+            "mlp.shared_expert.up_proj": "ffn_up_shexp",
+            "mlp.shared_expert.down_proj": "ffn_down_shexp",
+            "mlp.experts.down_proj": "ffn_down_exps.weight",
         }
         for name, parameter in self.model.named_parameters():
             data = parameter.detach().numpy()
@@ -112,6 +119,14 @@ class Golden:
                 data = interleave(data, config.num_attention_heads)
             if arch == "llama" and "k_proj" in rest:
                 data = interleave(data, config.num_key_value_heads)
+            if rest == "mlp.experts.gate_up_proj":  # [experts, gate then up, inputs]
+                width = data.shape[1] // 2
+                yield f"blk.{layer}.ffn_gate_exps.weight", data[:, :width]
+                yield f"blk.{layer}.ffn_up_exps.weight", data[:, width:]
+                continue
+            if rest == "mlp.shared_expert_gate.weight":  # one row: a vector in GGUF files
+                yield f"blk.{layer}.ffn_gate_inp_shexp.weight", data[0]
+                continue
             if rest not in layer_map:
                 stem, kind = rest.rsplit(".", 1)
                 yield f"blk.{layer}.{layer_map[stem]}.{kind}", data
@@ -160,6 +175,14 @@ class Golden:
             writer.add_value_length(head_dim)
         if getattr(config, "sliding_window", None):
             writer.add_sliding_window(config.sliding_window)
+        n_experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+        if n_experts:
+            writer.add_expert_count(n_experts)
+            writer.add_expert_used_count(config.num_experts_per_tok)
+        if getattr(config, "moe_intermediate_size", None):
+            writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+        if getattr(config, "shared_expert_intermediate_size", None):
+            writer.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
         if self.arch == "gemma2":
             writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
             writer.add_final_logit_softcapping(config.final_logit_softcapping)
@@ -237,14 +260,25 @@ def cases():
         tie_word_embeddings=True,
         rope_parameters=rope("longrope", original_max_position_embeddings=16,
                              partial_rotary_factor=0.5, **partial))
+    yield "mixtral", "llama", MixtralForCausalLM, MixtralConfig(
+        **BASE, num_local_experts=4, num_experts_per_tok=2, head_dim=8, rope_parameters=rope())
+    yield "qwen2moe", "qwen2moe", Qwen2MoeForCausalLM, Qwen2MoeConfig(
+        **BASE, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20,
+        shared_expert_intermediate_size=28, norm_topk_prob=False,
+        rope_parameters=rope(theta=1000000.0))
+    yield "qwen3moe", "qwen3moe", Qwen3MoeForCausalLM, Qwen3MoeConfig(
+        **BASE, num_experts=8, num_experts_per_tok=3, moe_intermediate_size=20, head_dim=16,
+        norm_topk_prob=True, rope_parameters=rope(theta=1000000.0))
 
 
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    names = sys.argv[2:]
     print("torch", torch.__version__, "transformers", transformers.__version__)
     torch.set_num_threads(1)
     for seed, case in enumerate(cases()):
-        Golden(*case, seed=1000 + seed).write(folder)
+        if not names or case[0] in names:
+            Golden(*case, seed=1000 + seed).write(folder)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,35 @@ uint64_t hash_attention(backend::Backend& backend, ops::KvFormat format, int32_t
   return hash_floats(y);
 }
 
+// Chooses experts, multiplies by them, and joins them with a shared one.
+uint64_t hash_experts(backend::Backend& backend, bool normalize) {
+  constexpr int64_t kRows = 11;
+  constexpr int64_t kExperts = 20;
+  constexpr int64_t kUsed = 3;
+  constexpr int64_t kIn = 256;
+  constexpr int64_t kOut = 40;
+  const formats::FormatInfo& format = formats::format_info(formats::FormatId::kQ4_K);
+  const RandomWeight stack(format, kExperts * kOut, kIn, 41);
+  Random random(42);
+  auto logits = random.normals(kRows * kExperts, 2.0F);
+  const auto x = random.normals(kRows * kIn);
+  const auto shared = random.normals(kRows * kOut);
+  const auto gate = random.normals(kRows);
+  auto loaded = backend.load_weight(stack.view(), "w");
+  CHECK(loaded.ok());
+  const dispatch::Weight* weight = loaded->get();
+  RoutingMemory memory(kRows, kExperts, kUsed);
+  backend.route({logits.data(), kRows, normalize, memory.view()});
+  std::vector<float> chosen(kRows * kUsed * kOut);
+  const ops::ExpertOutput output = {{&weight, 1}, kOut, chosen.data(), kOut};
+  backend.expert_matmul({x.data(), kIn, false, kRows, memory.view(), {&output, 1}});
+  std::vector<float> y(kRows * kOut);
+  backend.expert_combine(
+      {chosen.data(), memory.view(), shared.data(), gate.data(), y.data(), kRows, kOut});
+  CHECK(backend.finish_step().ok());
+  return hash_floats(y);
+}
+
 }  // namespace
 
 std::vector<ContractHash> contract_hashes(backend::Backend& backend) {
@@ -95,6 +124,8 @@ std::vector<ContractHash> contract_hashes(backend::Backend& backend) {
   hashes.push_back({"attention q8_0", hash_attention(backend, ops::KvFormat::kQ8_0, 0, 64)});
   hashes.push_back({"attention q4_0", hash_attention(backend, ops::KvFormat::kQ4_0, 0, 64)});
   hashes.push_back({"attention spans", hash_attention(backend, ops::KvFormat::kF16, 0, 8, 1070)});
+  hashes.push_back({"experts", hash_experts(backend, false)});
+  hashes.push_back({"experts normalized", hash_experts(backend, true)});
   return hashes;
 }
 

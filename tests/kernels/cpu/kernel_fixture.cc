@@ -146,6 +146,20 @@ std::vector<const formats::FormatInfo*> weight_formats() {
   return formats;
 }
 
+RoutingMemory::RoutingMemory(int64_t n_rows, int64_t experts_in_all, int64_t experts_used)
+    : n_experts(experts_in_all),
+      n_used(experts_used),
+      experts(static_cast<size_t>(n_rows * n_used)),
+      places(experts.size()),
+      sources(experts.size()),
+      firsts(static_cast<size_t>(n_experts) + 1),
+      weights(experts.size()) {}
+
+ops::ExpertRouting RoutingMemory::view() {
+  return {n_experts,     n_used,         experts.data(), weights.data(),
+          places.data(), sources.data(), firsts.data()};
+}
+
 std::vector<float> multiply(backend::Backend& backend, const dispatch::Weight& weight,
                             std::span<const float> x, int64_t n_rows, std::span<const float> bias) {
   const int64_t n_out = weight.view.n_rows;

@@ -59,6 +59,17 @@ bool same_bits(std::span<const float> a, std::span<const float> b);
 // Formats that hold weights.
 std::vector<const formats::FormatInfo*> weight_formats();
 
+// Memory for the routing of n_rows rows.
+struct RoutingMemory {
+  RoutingMemory(int64_t n_rows, int64_t n_experts, int64_t n_used);
+  ops::ExpertRouting view();
+
+  int64_t n_experts;
+  int64_t n_used;
+  std::vector<int32_t> experts, places, sources, firsts;
+  std::vector<float> weights;
+};
+
 // y[n_rows, n_out] = x * weight^T through backend.matmul.
 std::vector<float> multiply(backend::Backend& backend, const dispatch::Weight& weight,
                             std::span<const float> x, int64_t n_rows,

@@ -2,6 +2,7 @@
 // row, and the scalar row agrees with double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -187,6 +188,153 @@ TEST(OpRows, Rope) {
         EXPECT_EQ(y[at + b], x[at + b] * c + x[at + a] * s);
       }
       for (size_t i = static_cast<size_t>(n_rot); i < kDim; ++i) EXPECT_EQ(y[at + i], x[at + i]);
+    }
+  }
+}
+
+// Everything that route() writes, as floats.
+std::vector<float> routed(backend::Backend& backend, std::vector<float> logits, int64_t n_experts,
+                          int64_t n_used, bool normalize) {
+  const auto n_rows = static_cast<int64_t>(logits.size()) / n_experts;
+  RoutingMemory memory(n_rows, n_experts, n_used);
+  backend.route({logits.data(), n_rows, normalize, memory.view()});
+  std::vector<float> all = memory.weights;
+  for (const auto& part : {memory.experts, memory.places, memory.sources, memory.firsts}) {
+    for (const int32_t value : part) all.push_back(static_cast<float>(value));
+  }
+  return all;
+}
+
+TEST(OpRows, Route) {
+  for (const auto& [n_experts, n_used] :
+       {std::pair(1, 1), {4, 4}, {8, 2}, {15, 3}, {60, 4}, {128, 8}, {1024, 5}}) {
+    for (const bool normalize : {false, true}) {
+      constexpr int64_t kRows = 37;
+      const auto n = static_cast<size_t>(kRows * n_experts);
+      expect_same_rows(ops::OpId::kRoute, [&](backend::Backend& backend) {
+        return routed(backend, mixed_values(n, 4, 3.0F), n_experts, n_used, normalize);
+      });
+    }
+  }
+}
+
+TEST(OpRows, RouteIsASoftmaxOverTheLargest) {
+  constexpr int64_t kExperts = 60;
+  constexpr int64_t kUsed = 4;
+  constexpr int64_t kRows = 20;
+  Random random(5);
+  const auto logits = random.normals(kRows * kExperts, 2.0F);
+  for (const bool normalize : {false, true}) {
+    auto backend = make_backend();
+    RoutingMemory memory(kRows, kExperts, kUsed);
+    auto scratch = logits;
+    backend->route({scratch.data(), kRows, normalize, memory.view()});
+    for (int64_t r = 0; r < kRows; ++r) {
+      const auto row = std::span(logits).subspan(static_cast<size_t>(r * kExperts), kExperts);
+      const auto first = static_cast<size_t>(r * kUsed);
+      std::vector<float> sorted(row.begin(), row.end());
+      std::sort(sorted.rbegin(), sorted.rend());
+      double sum = 0;
+      for (size_t k = 0; k < static_cast<size_t>(normalize ? kUsed : kExperts); ++k) {
+        sum += std::exp(double{sorted[k]} - double{sorted[0]});
+      }
+      for (size_t k = 0; k < kUsed; ++k) {
+        EXPECT_EQ(row[static_cast<size_t>(memory.experts[first + k])], sorted[k]);
+        const double exact = std::exp(double{sorted[k]} - double{sorted[0]}) / sum;
+        EXPECT_NEAR(memory.weights[first + k], exact, 1e-6 * exact);
+      }
+    }
+  }
+}
+
+// Ties go to the lower index; a row without a softmax gets NaN and still valid experts.
+TEST(OpRows, RouteOfTiesAndOfWhatIsNoNumber) {
+  constexpr int64_t kExperts = 5;
+  const std::vector<float> logits = {1,          2,          2,          2,          1,     //
+                                     0.0F,       -0.0F,      0.0F,       -1,         0.0F,  //
+                                     1,          kNan,       3,          4,          5,     //
+                                     1,          2,          kInfinity,  4,          5,     //
+                                     -kInfinity, -kInfinity, 7,          -kInfinity, -kInfinity,
+                                     -kInfinity, -kInfinity, -kInfinity, -kInfinity, -kInfinity};
+  const std::vector<int32_t> experts = {1, 2, 3, 0, 1, 2, 0, 1, 2, 0, 1, 2, 2, 0, 1, 0, 1, 2};
+  for (const std::string& cap : isa_caps()) {
+    auto backend = make_backend(cap);
+    for (const bool normalize : {false, true}) {
+      RoutingMemory memory(6, kExperts, 3);
+      auto scratch = logits;
+      backend->route({scratch.data(), 6, normalize, memory.view()});
+      EXPECT_EQ(memory.experts, experts) << cap;
+      for (const size_t row : {2, 3, 5}) {
+        for (size_t k = 0; k < 3; ++k) EXPECT_TRUE(std::isnan(memory.weights[row * 3 + k])) << row;
+      }
+      EXPECT_EQ(memory.weights[12], 1.0F);
+      EXPECT_EQ(memory.weights[13], 0.0F);
+      EXPECT_NEAR(memory.weights[0], normalize ? 1.0 / 3 : 0.26768, 1e-5);
+    }
+  }
+}
+
+TEST(OpRows, PlacesCountThroughExpertsAndRows) {
+  constexpr int64_t kRows = 50;
+  constexpr int64_t kExperts = 7;
+  Random random(6);
+  auto logits = random.normals(kRows * kExperts);
+  auto backend = make_backend();
+  RoutingMemory memory(kRows, kExperts, 3);
+  backend->route({logits.data(), kRows, true, memory.view()});
+  int32_t place = 0;
+  for (int32_t e = 0; e < kExperts; ++e) {
+    EXPECT_EQ(memory.firsts[static_cast<size_t>(e)], place);
+    for (size_t pair = 0; pair < memory.experts.size(); ++pair) {
+      if (memory.experts[pair] != e) continue;
+      EXPECT_EQ(memory.places[pair], place);
+      EXPECT_EQ(memory.sources[static_cast<size_t>(place)], static_cast<int32_t>(pair / 3));
+      ++place;
+    }
+  }
+  EXPECT_EQ(memory.firsts.back(), kRows * 3);
+}
+
+TEST(OpRows, ExpertCombine) {
+  constexpr int64_t kRows = 9;
+  constexpr int64_t kUsed = 3;
+  for (const int64_t n_cols : {1, 15, 16, 100, 2048}) {
+    Random random(static_cast<uint64_t>(n_cols));
+    auto logits = random.normals(kRows * 6);
+    RoutingMemory memory(kRows, 6, kUsed);
+    make_backend("scalar")->route({logits.data(), kRows, false, memory.view()});
+    const auto x = mixed_values(static_cast<size_t>(kRows * kUsed * n_cols), 1);
+    const auto shared = random.normals(static_cast<size_t>(kRows * n_cols));
+    const auto gate = mixed_values(kRows, 2, 3.0F);
+    for (const bool with_shared : {false, true}) {
+      const auto compute = [&](backend::Backend& backend) {
+        std::vector<float> y(static_cast<size_t>(kRows * n_cols));
+        backend.expert_combine({x.data(), memory.view(), with_shared ? shared.data() : nullptr,
+                                with_shared ? gate.data() : nullptr, y.data(), kRows, n_cols});
+        return y;
+      };
+      expect_same_rows(ops::OpId::kExpertCombine, compute);
+
+      auto scalar = make_backend("scalar");
+      const auto y = compute(*scalar);
+      for (size_t i = 0; i < y.size(); ++i) {
+        const size_t r = i / static_cast<size_t>(n_cols);
+        double exact = 0;
+        double size = 0;
+        for (size_t k = r * kUsed; k < (r + 1) * kUsed; ++k) {
+          const auto at = memory.places[k] * n_cols + static_cast<int64_t>(i) % n_cols;
+          const double term = double{memory.weights[k]} * double{x[static_cast<size_t>(at)]};
+          exact += term;
+          size += std::abs(term);
+        }
+        if (with_shared) {
+          const double term = double{shared[i]} / (1 + std::exp(-double{gate[r]}));
+          exact += term;
+          size += std::abs(term);
+        }
+        if (!std::isfinite(exact)) continue;
+        EXPECT_NEAR(y[i], exact, 1e-6 * size + 1e-30) << i;
+      }
     }
   }
 }

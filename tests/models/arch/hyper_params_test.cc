@@ -29,6 +29,11 @@ gguf::Metadata sane_metadata(std::string_view architecture) {
   metadata.set(prefix + "attention.head_count", uint32_t{4});
   metadata.set(prefix + "attention.head_count_kv", uint32_t{2});
   metadata.set(prefix + "attention.layer_norm_rms_epsilon", 1e-5F);
+  for (const HyperParamRow& row : find_arch(architecture)->hyper_params) {
+    if (row.key != "expert_count" || row.presence != Presence::kRequired) continue;
+    metadata.set(prefix + "expert_count", uint32_t{8});
+    metadata.set(prefix + "expert_used_count", uint32_t{2});
+  }
   return metadata;
 }
 
@@ -56,9 +61,10 @@ TEST(ArchList, NamesAreUniqueAndTablesAreSound) {
       EXPECT_TRUE(roles.insert(row.role).second) << row.pattern;
     }
     const std::set<TensorRole> base = {TensorRole::kTokenEmbedding, TensorRole::kOutputNorm,
-                                       TensorRole::kAttentionNorm,  TensorRole::kAttentionOutput,
-                                       TensorRole::kFfnNorm,        TensorRole::kDown};
+                                       TensorRole::kAttentionNorm, TensorRole::kAttentionOutput,
+                                       TensorRole::kFfnNorm};
     for (const TensorRole role : base) EXPECT_TRUE(roles.contains(role)) << role_text(role);
+    EXPECT_TRUE(roles.contains(TensorRole::kDown) || roles.contains(TensorRole::kExpertDown));
   }
   EXPECT_EQ(find_arch("nothing"), nullptr);
   EXPECT_THAT(arch_names(), HasSubstr("llama, "));
@@ -142,6 +148,78 @@ TEST(HyperParams, ReadsRopeScaling) {
   EXPECT_EQ(hyper->rope_factor, 2);
 }
 
+TEST(HyperParams, ReadsExperts) {
+  gguf::Metadata mixtral = sane_metadata("llama");
+  mixtral.set("llama.expert_count", uint32_t{8});
+  mixtral.set("llama.expert_used_count", uint32_t{8});
+  auto hyper = read(mixtral);
+  ASSERT_TRUE(hyper.ok()) << hyper.error().message();
+  EXPECT_EQ(hyper->n_experts, 8);
+  EXPECT_EQ(hyper->n_experts_used, 8);
+  EXPECT_EQ(hyper->n_expert_feed_forward, 96);
+  EXPECT_EQ(hyper->n_shared_feed_forward, 0);
+
+  gguf::Metadata qwen = sane_metadata("qwen2moe");
+  hyper = read(qwen, "qwen2moe");
+  ASSERT_TRUE(hyper.ok()) << hyper.error().message();
+  EXPECT_EQ(hyper->n_expert_feed_forward, 48);
+  EXPECT_EQ(hyper->n_shared_feed_forward, 96);
+  qwen.set("qwen2moe.expert_feed_forward_length", uint32_t{20});
+  qwen.set("qwen2moe.expert_shared_feed_forward_length", uint32_t{30});
+  hyper = read(qwen, "qwen2moe");
+  ASSERT_TRUE(hyper.ok()) << hyper.error().message();
+  EXPECT_EQ(hyper->n_expert_feed_forward, 20);
+  EXPECT_EQ(hyper->n_shared_feed_forward, 30);
+}
+
+// Nothing says how wide an expert is.
+TEST(HyperParams, NamesTheMissingWidthOfExperts) {
+  for (const char* absent : {"expert_feed_forward_length", "expert_shared_feed_forward_length"}) {
+    gguf::Metadata metadata;
+    const gguf::Metadata whole = sane_metadata("qwen2moe");
+    for (const auto& [name, value] : whole.entries()) {
+      if (name != "qwen2moe.feed_forward_length") metadata.set(name, value);
+    }
+    for (const char* key : {"expert_feed_forward_length", "expert_shared_feed_forward_length"}) {
+      if (std::string(key) != absent) metadata.set("qwen2moe." + std::string(key), uint32_t{20});
+    }
+    const auto hyper = read(metadata, "qwen2moe");
+    ASSERT_FALSE(hyper.ok()) << absent;
+    EXPECT_THAT(hyper.error().message(), HasSubstr(std::string(absent) + " is missing"));
+  }
+}
+
+TEST(HyperParams, RefusesWaysOfRoutingThatWouldChangeTheAnswer) {
+  const std::pair<std::string, gguf::Value> variants[] = {
+      {"expert_gating_func", uint32_t{2}}, {"expert_group_count", uint32_t{4}},
+      {"expert_weights_scale", 2.5F},      {"leading_dense_block_count", uint32_t{1}},
+      {"expert_weights_norm", true},       {"expert_gating_func", std::string("softmax")},
+  };
+  for (const auto& [key, value] : variants) {
+    gguf::Metadata metadata = sane_metadata("qwen2moe");
+    metadata.set("qwen2moe." + key, value);
+    const auto hyper = read(metadata, "qwen2moe");
+    ASSERT_FALSE(hyper.ok()) << key;
+    EXPECT_EQ(hyper.error().kind(), ErrorKind::kUnsupported);
+    EXPECT_THAT(hyper.error().message(), HasSubstr("qwen2moe." + key + " is "));
+  }
+  gguf::Metadata usual = sane_metadata("qwen2moe");
+  usual.set("qwen2moe.expert_gating_func", uint32_t{1});
+  usual.set("qwen2moe.expert_weights_scale", 1.0F);
+  usual.set("qwen2moe.expert_weights_norm", false);
+  EXPECT_TRUE(read(usual, "qwen2moe").ok());
+}
+
+TEST(HyperParams, RefusesExpertsWhereTheArchitectureHasNone) {
+  gguf::Metadata metadata = sane_metadata("qwen3");
+  metadata.set("qwen3.expert_count", uint32_t{8});
+  metadata.set("qwen3.expert_used_count", uint32_t{2});
+  const auto hyper = read(metadata, "qwen3");
+  ASSERT_FALSE(hyper.ok());
+  EXPECT_EQ(hyper.error().kind(), ErrorKind::kUnsupported);
+  EXPECT_THAT(hyper.error().message(), HasSubstr("models of qwen3 run without experts only"));
+}
+
 struct BadValue {
   std::string key;  // after "llama."
   gguf::Value value;
@@ -189,7 +267,7 @@ std::vector<BadValue> bad_values() {
       {"attention.layer_norm_rms_epsilon", nan, "is nan"},
       {"attention.layer_norm_rms_epsilon", -1e-5F, "is -1"},
       {"expert_used_count", uint32_t{2}, "llama.expert_count, which is 0"},
-      {"expert_count", uint32_t{8}, "mixtures of experts cannot run yet"},
+      {"expert_count", uint32_t{8}, "expert_used_count is missing; expected 1 to"},
       {"expert_count", uint32_t{1025}, "from 0 to 1024"},
       {"vocab_size", uint32_t{99}, "the length of tokenizer.ggml.tokens, which is 100"},
       {"vocab_size", uint32_t{0}, "from 1 to"},

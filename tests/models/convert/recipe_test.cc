@@ -27,9 +27,9 @@ const std::map<std::string, TensorRole, std::less<>> kRoles = {
     {"blk.*.ffn_gate.weight", TensorRole::kGate},
     {"blk.*.ffn_up.weight", TensorRole::kUp},
     {"blk.*.ffn_down.weight", TensorRole::kDown},
-    {"blk.*.ffn_gate_exps.weight", TensorRole::kGate},
-    {"blk.*.ffn_up_exps.weight", TensorRole::kUp},
-    {"blk.*.ffn_down_exps.weight", TensorRole::kDown},
+    {"blk.*.ffn_gate_exps.weight", TensorRole::kExpertGate},
+    {"blk.*.ffn_up_exps.weight", TensorRole::kExpertUp},
+    {"blk.*.ffn_down_exps.weight", TensorRole::kExpertDown},
 };
 
 const SynthShape* find_shape(std::string_view name) {
@@ -41,7 +41,7 @@ const SynthShape* find_shape(std::string_view name) {
 
 TensorPlace place_of(const SynthShape& shape, TensorRole role, int64_t layer) {
   int64_t n_cols = shape.n_embedding;
-  if (role == TensorRole::kDown) n_cols = shape.n_feed_forward;
+  if (role == TensorRole::kDown || role == TensorRole::kExpertDown) n_cols = shape.n_feed_forward;
   if (role == TensorRole::kAttentionOutput) n_cols = shape.n_heads * shape.head_dim;
   return {.role = role,
           .layer = layer,
@@ -94,6 +94,14 @@ TEST(Recipe, NamesAreFoundInAnyCase) {
   ASSERT_NE(find_recipe("q4_k_m"), nullptr);
   EXPECT_EQ(find_recipe("q4_k_m")->number, 15U);
   EXPECT_EQ(find_recipe("Q4_K_X"), nullptr);
+}
+
+TEST(Recipe, NeverQuantizesARouter) {
+  const SynthShape* shape = find_shape("tiny-moe");
+  ASSERT_NE(shape, nullptr);
+  const TensorPlace place = place_of(*shape, TensorRole::kRouter, 1);
+  EXPECT_EQ(recipe_format(*find_recipe("Q4_K_M"), place), FormatId::kF32);
+  EXPECT_EQ(recipe_format(*find_recipe("IQ2_XXS"), place), FormatId::kF32);
 }
 
 TEST(Recipe, FallsBackWhereBlocksDoNotDivideRows) {

@@ -31,14 +31,16 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
-class BatchTest : public testing::TestWithParam<std::tuple<std::string, FormatId>> {
+// Architecture, format of matrices, experts (0: as usual for the architecture).
+class BatchTest : public testing::TestWithParam<std::tuple<std::string, FormatId, int>> {
  protected:
   static tests_support::TinyModelOptions options() {
-    const auto& [architecture, format] = GetParam();
+    const auto& [architecture, format, n_experts] = GetParam();
     tests_support::TinyModelOptions options = tests_support::tiny_options_for(format);
     options.architecture = architecture;
     options.optional_tensors = true;
     options.sliding_window = 13;
+    options.n_experts = n_experts;
     return options;
   }
 };
@@ -121,15 +123,25 @@ TEST_P(BatchTest, BitsDoNotDependOnNeighbours) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, BatchTest,
-    testing::Values(std::tuple("llama", FormatId::kF16), std::tuple("llama", FormatId::kQ8_0),
-                    std::tuple("qwen2", FormatId::kQ4_K), std::tuple("qwen3", FormatId::kQ6_K),
-                    std::tuple("gemma2", FormatId::kQ4_0), std::tuple("phi3", FormatId::kBF16)),
-    [](const auto& param_info) {
-      return std::get<0>(param_info.param) + "_" +
-             std::string(formats::format_info(std::get<1>(param_info.param)).name);
-    });
+std::string name_of(const testing::TestParamInfo<BatchTest::ParamType>& info) {
+  const auto& [architecture, format, n_experts] = info.param;
+  std::string name = architecture + "_" + std::string(formats::format_info(format).name);
+  if (n_experts > 0) name += "_experts" + std::to_string(n_experts);
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, BatchTest,
+                         testing::Values(std::tuple("llama", FormatId::kF16, 0),
+                                         std::tuple("llama", FormatId::kQ8_0, 0),
+                                         std::tuple("qwen2", FormatId::kQ4_K, 0),
+                                         std::tuple("qwen3", FormatId::kQ6_K, 0),
+                                         std::tuple("gemma2", FormatId::kQ4_0, 0),
+                                         std::tuple("phi3", FormatId::kBF16, 0),
+                                         std::tuple("llama", FormatId::kQ4_K, 8),
+                                         std::tuple("llama", FormatId::kF32, 3),
+                                         std::tuple("qwen2moe", FormatId::kQ5_K, 0),
+                                         std::tuple("qwen3moe", FormatId::kQ8_0, 0)),
+                         name_of);
 
 }  // namespace
 }  // namespace quern

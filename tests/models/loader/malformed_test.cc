@@ -29,6 +29,7 @@ TinyModelOptions small(std::string_view architecture) {
   options.n_kv_heads = 1;
   options.head_dim = 4;
   options.n_feed_forward = 6;
+  options.n_expert_feed_forward = 5;
   options.optional_tensors = true;
   options.tied_output = false;
   return options;
@@ -218,15 +219,88 @@ TEST(LoadErrors, VocabularySizesThatDisagreeHaveTheirOwnErrors) {
   EXPECT_FALSE(load(options).ok());
 }
 
-TEST(LoadErrors, ExpertTensorsAreRefused) {
+// Stacked or split, in a dense model of an architecture with or without experts.
+TEST(LoadErrors, ExpertTensorsOfADenseModelAreRefused) {
+  for (const char* name : {"blk.0.ffn_gate_exps.weight", "blk.0.ffn_down.3.weight",
+                           "blk.1.ffn_gate_inp.weight", "blk.1.ffn_up_shexp.weight"}) {
+    for (const auto& [architecture, kind] :
+         {std::pair("llama", ErrorKind::kInvalidInput), {"qwen3", ErrorKind::kUnsupported}}) {
+      TinyModelOptions options = small(architecture);
+      options.edit_tensors = [&](std::vector<TensorPlan>& plans) {
+        plans.push_back({.name = name, .dims = {8, 6, 4}});
+      };
+      const auto model = load(options);
+      ASSERT_FALSE(model.ok()) << name;
+      EXPECT_EQ(model.error().kind(), kind);
+      EXPECT_THAT(model.error().message(), HasSubstr(name));
+    }
+  }
+}
+
+// Biases, scales, shared experts: ignoring one would give another model's answers.
+TEST(LoadErrors, ExpertTensorsWithoutAPlaceAreRefused) {
+  for (const char* name :
+       {"blk.0.ffn_gate_exps.bias", "blk.1.exp_probs_b.bias", "blk.0.ffn_up_shexp.weight",
+        "blk.0.ffn_up_exps.scale", "blk.1.ffn_up.0.weight"}) {
+    TinyModelOptions options = small("llama");
+    options.n_experts = 4;
+    options.edit_tensors = [&](std::vector<TensorPlan>& plans) {
+      plans.push_back({.name = name, .dims = {4}});
+    };
+    const auto model = load(options);
+    ASSERT_FALSE(model.ok()) << name;
+    EXPECT_EQ(model.error().kind(), ErrorKind::kUnsupported);
+    EXPECT_THAT(model.error().message(), HasSubstr(std::string("tensor ") + name));
+  }
+}
+
+TEST(LoadErrors, StacksOfExpertsMustFitTheCounts) {
   TinyModelOptions options = small("llama");
-  options.edit_tensors = [](std::vector<TensorPlan>& plans) {
-    plans.push_back({.name = "blk.0.ffn_gate_exps.weight", .dims = {8, 6, 4}});
-  };
-  const auto model = load(options);
-  ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.error().kind(), ErrorKind::kUnsupported);
-  EXPECT_THAT(model.error().message(), HasSubstr("blk.0.ffn_gate_exps.weight"));
+  options.n_experts = 4;
+  ASSERT_TRUE(load(options).ok());
+  for (const size_t dim : {0, 1, 2}) {
+    for (const uint64_t size : {3, 7}) {
+      options.edit_tensors = [&](std::vector<TensorPlan>& plans) {
+        for (TensorPlan& plan : plans) {
+          if (plan.name == "blk.1.ffn_down_exps.weight") plan.dims[dim] = size;
+        }
+      };
+      const auto model = load(options);
+      ASSERT_FALSE(model.ok());
+      EXPECT_THAT(model.error().message(),
+                  AllOf(HasSubstr("blk.1.ffn_down_exps.weight"), HasSubstr("[6, 8, 4]"),
+                        HasSubstr("expert_count")));
+    }
+  }
+  options = small("llama");
+  options.n_experts = 4;
+  for (const auto& [count, used] : {std::pair(4U, 5U), {0U, 2U}, {4U, 0U}, {5U, 2U}, {1025U, 2U}}) {
+    options.edit_metadata = [count = count, used = used](gguf::Metadata& metadata) {
+      metadata.set("llama.expert_count", count);
+      metadata.set("llama.expert_used_count", used);
+    };
+    const auto model = load(options);
+    ASSERT_FALSE(model.ok()) << count << " " << used;
+    EXPECT_EQ(model.error().kind(), ErrorKind::kInvalidInput) << count << " " << used;
+  }
+}
+
+// Old files hold a tensor for each expert. They run, and a missing one is named.
+TEST(LoadErrors, SplitExpertsLoadAndMissingOnesAreNamed) {
+  TinyModelOptions options = small("llama");
+  options.n_experts = 3;
+  options.split_experts = true;
+  const auto whole = load(options);
+  ASSERT_TRUE(whole.ok()) << whole.error().message();
+  EXPECT_TRUE((*whole)->facts().unused_tensors.empty());
+  for (const char* name : {"blk.0.ffn_up.2.weight", "blk.1.ffn_gate.0.weight"}) {
+    options.edit_tensors = [&](std::vector<TensorPlan>& plans) {
+      std::erase_if(plans, [&](const TensorPlan& plan) { return plan.name == name; });
+    };
+    const auto model = load(options);
+    ASSERT_FALSE(model.ok());
+    EXPECT_THAT(model.error().message(), AllOf(HasSubstr(name), HasSubstr("missing")));
+  }
 }
 
 TEST(LoadErrors, UnknownTensorsAreListedAndIgnored) {

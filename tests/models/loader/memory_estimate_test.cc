@@ -45,7 +45,35 @@ TEST_F(MemoryEstimateTest, CountsEveryTensorThatIsUsed) {
     if (tensor.n_dims == 2 && tensor.name != "token_embd.weight") per_token += tensor.data.size();
   }
   EXPECT_EQ(size_.weight_bytes, bytes);
-  EXPECT_EQ(size_.work.bytes(), per_token);
+  EXPECT_EQ(size_.work.bytes(1), static_cast<double>(per_token));
+  EXPECT_EQ(size_.work.bytes(1), size_.work.bytes(16));
+}
+
+// A token reads its own experts; more tokens read more of them, at most all.
+TEST_F(MemoryEstimateTest, CountsTheExpertsThatAStepReads) {
+  TinyModelOptions options = tests_support::tiny_options_for(formats::FormatId::kQ4_K);
+  options.n_experts = 8;
+  for (const bool split : {false, true}) {
+    options.split_experts = split;
+    load(options);
+    uint64_t dense = 0;
+    uint64_t experts = 0;
+    for (const gguf::TensorInfo& tensor : model_->file().tensors()) {
+      const bool of_expert = tensor.name.find(".ffn_") != std::string::npos &&
+                             tensor.name.find(".ffn_gate_inp") == std::string::npos &&
+                             tensor.name.find(".ffn_norm") == std::string::npos;
+      if (tensor.n_dims >= 2) (of_expert ? experts : dense) += tensor.data.size();
+    }
+    EXPECT_EQ(size_.work.expert_bytes, experts);
+    EXPECT_DOUBLE_EQ(size_.work.bytes(1), static_cast<double>(dense + experts / 4));
+    EXPECT_DOUBLE_EQ(size_.work.bytes(2),
+                     static_cast<double>(dense) + static_cast<double>(experts) * 7 / 16);
+    EXPECT_NEAR(size_.work.bytes(500), static_cast<double>(dense + experts), 1);
+    // 3 matrices of each of 2 experts in each of 2 layers.
+    const auto width = static_cast<double>(options.n_feed_forward * options.n_embedding);
+    EXPECT_DOUBLE_EQ(size_.work.token_layer_values() - static_cast<double>(size_.work.layer_values),
+                     2 * 2 * 3 * width);
+  }
 }
 
 TEST_F(MemoryEstimateTest, EmbeddingCountsAsOutputWhereItIsTied) {
@@ -68,9 +96,12 @@ TEST_F(MemoryEstimateTest, KeysAndValuesMatchTheStorage) {
 }
 
 TEST_F(MemoryEstimateTest, ScratchMatchesTheForwardPass) {
-  for (const char* architecture : {"llama", "qwen2", "gemma2"}) {
+  const std::pair<const char*, int64_t> models[] = {{"llama", 0}, {"qwen2", 0},    {"gemma2", 0},
+                                                    {"llama", 6}, {"qwen2moe", 9}, {"qwen3moe", 5}};
+  for (const auto& [architecture, n_experts] : models) {
     TinyModelOptions options;
     options.architecture = architecture;
+    options.n_experts = n_experts;
     load(options);
     for (const auto& [tokens, outputs] : {std::pair{1, 1}, {7, 0}, {64, 16}, {256, 1}}) {
       const auto forward =
@@ -119,6 +150,24 @@ TEST(SpeedEstimate, OneSequenceIsLimitedByReading) {
 TEST(SpeedEstimate, ManySequencesAreLimitedByMultiplying) {
   const SpeedEstimate speed = estimate_decode(work(), machine(), 64, 0);
   EXPECT_NEAR(speed.ceiling, 1.3e12 / (2 * 1.0345e9), 1);
+}
+
+// 8 experts of which 2 are used: the same bytes and products for one token as a dense model with
+// two of them, and more bytes for two tokens.
+TEST(SpeedEstimate, OneTokenReadsOnlyItsExperts) {
+  TokenWork mixture = work();
+  mixture.layer_bytes -= 400'000'000;
+  mixture.layer_values -= 700'000'000;
+  mixture.expert_bytes = 4 * 400'000'000ULL;
+  mixture.expert_values = 4 * 700'000'000ULL;
+  mixture.n_experts = 8;
+  mixture.n_experts_used = 2;
+  EXPECT_NEAR(estimate_decode(mixture, machine(), 1, 0).ceiling,
+              estimate_decode(work(), machine(), 1, 0).ceiling, 1e-6);
+  EXPECT_LT(estimate_decode(mixture, machine(), 2, 0).ceiling,
+            estimate_decode(work(), machine(), 2, 0).ceiling);
+  EXPECT_NEAR(estimate_decode(mixture, machine(), 256, 0).ceiling,
+              estimate_decode(work(), machine(), 256, 0).ceiling, 1e-6);
 }
 
 TEST(SpeedEstimate, PrefillGetsSlowerWithDepth) {

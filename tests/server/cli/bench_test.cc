@@ -65,6 +65,26 @@ TEST(Bench, RefusesNothingToDo) {
   EXPECT_THAT(outcome.err, HasSubstr("nothing to measure"));
 }
 
+// Two of eight experts work for a token.
+TEST(Bench, CountsOnlyTheExpertsOfAToken) {
+  const Folder folder;
+  const std::string model = folder.file("experts.gguf");
+  ASSERT_EQ(run_quern({"synth", "tiny-moe", "Q8_0", model}).exit_code, 0);
+  const Outcome outcome = run_quern({"bench", model, "-p", "8", "-n", "4", "-b", "1", "-c", "0",
+                                     "-r", "1", "--no-measure", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json report = parsed(outcome.out);
+  constexpr int64_t kAttention = 2 * 256 * 256 + 2 * 256 * 128;
+  constexpr int64_t kRouter = 256 * 8;
+  constexpr int64_t kChosen = 2 * 3 * 256 * 256;
+  constexpr int64_t kOutput = 256 * 512;
+  EXPECT_EQ(report["weight_values_per_token"], 2 * (kAttention + kRouter + kChosen) + kOutput);
+  // Q8_0 takes 34 bytes for 32 values; the router is F32.
+  EXPECT_EQ(report["weight_bytes_per_token"],
+            (2 * (kAttention + kChosen) + kOutput) / 32 * 34 + 2 * kRouter * 4);
+  for (const Json& row : report["rows"]) EXPECT_GT(row["tokens_per_second"]["median"], 0.0);
+}
+
 TEST(Synth, WritesAModelThatCanBeJudgedAndRun) {
   const Folder folder;
   const std::string model = folder.file("tiny.gguf");
