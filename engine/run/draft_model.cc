@@ -2,6 +2,7 @@
 #include "engine/run/draft_model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,10 @@ namespace {
 
 // Logit of a token that the draft model does not have: finite, but never drawn.
 constexpr float kNever = -1e30F;
+// Tokens to catch up with for each token of the answer that may still come: more are not worth it.
+constexpr size_t kCatchUp = 8;
+constexpr double kTimeBlend = 0.2;  // weight of the newest run
+constexpr double kMaxRatio = 4;     // of its time to the estimate, as one slow run is not the rule
 
 }  // namespace
 
@@ -74,6 +79,7 @@ std::vector<DraftModel::Active> DraftModel::begin(std::span<DraftJob> jobs) {
     // The last drafted token is not computed.
     const auto n_positions = static_cast<int64_t>(job.tokens.size()) + job.n_wanted - 1;
     if (track.foreign || job.n_wanted <= 0 || n_positions > shape_.context_tokens ||
+        track.n_missing() > kCatchUp * static_cast<size_t>(std::max<int64_t>(job.n_left, 1)) ||
         !find_room(track, n_positions, jobs)) {
       continue;
     }
@@ -87,19 +93,19 @@ std::vector<DraftModel::Active> DraftModel::begin(std::span<DraftJob> jobs) {
   return active;
 }
 
-int32_t DraftModel::draft(std::span<DraftJob> jobs) {
-  if (gone_) return 0;
+void DraftModel::draft(std::span<DraftJob> jobs) {
+  using Clock = std::chrono::steady_clock;
+  if (gone_) return;
   std::vector<Active> active = begin(jobs);
-  int32_t n_runs = 0;
   while (!active.empty()) {
+    const auto start = Clock::now();
     const Status ran = run(active);
     const Status model = runner_->check_model();
     if (!ran.ok() || !model.ok()) {
       for (DraftJob& job : jobs) job.drafted.clear();
       give_up(ran.ok() ? model.error() : ran.error());
-      return 0;
+      return;
     }
-    ++n_runs;
     const auto width = static_cast<size_t>(shape_.n_vocab);
     std::vector<Active> next;
     size_t row = 0;
@@ -107,9 +113,15 @@ int32_t DraftModel::draft(std::span<DraftJob> jobs) {
       if (!one.draws) continue;  // not ready in this step
       if (draw(one, std::span(logits_).subspan(row++ * width, width))) next.push_back(one);
     }
+    note_time(active.size(), std::chrono::duration<double, std::nano>(Clock::now() - start).count());
     active.swap(next);
   }
-  return n_runs;
+}
+
+// Of runs that draft; those that catch up with a prompt are made once.
+void DraftModel::note_time(size_t n_sequences, double ns) {
+  if (step_tokens_.size() > 2 * n_sequences) return;
+  run_ns_ = run_ns_ > 0 ? run_ns_ + kTimeBlend * (std::min(ns, kMaxRatio * run_ns_) - run_ns_) : ns;
 }
 
 // One run of the draft model over what is missing of each.

@@ -33,7 +33,7 @@ struct DraftShape {
   int32_t page_tokens = 32;
   int32_t max_running = 8;  // jobs at once
   // Tokens in one run: how much of a prompt it catches up with beside running streams.
-  int32_t max_step_tokens = 64;
+  int32_t max_step_tokens = 128;
 };
 
 class DraftModel final : public Drafter {
@@ -41,7 +41,8 @@ class DraftModel final : public Drafter {
   // `runner` makes steps of max(max_step_tokens, max_running) tokens and max_running outputs.
   DraftModel(std::unique_ptr<StepRunner> runner, const DraftShape& shape, Log log);
 
-  int32_t draft(std::span<DraftJob> jobs) override;
+  void draft(std::span<DraftJob> jobs) override;
+  double run_ns() const override { return run_ns_; }
   void forget(SequenceId id) override { tracks_.erase(id); }
 
   int32_t n_pages_used() const { return pool_.n_used(); }
@@ -69,6 +70,7 @@ class DraftModel final : public Drafter {
   bool find_room(Track& track, int64_t n_positions, std::span<const DraftJob> jobs);
   std::vector<Active> begin(std::span<DraftJob> jobs);
   Status run(std::vector<Active>& active);
+  void note_time(size_t n_sequences, double ns);
   bool draw(Active& one, std::span<const float> row);
   void give_up(const Error& error);
 
@@ -83,6 +85,7 @@ class DraftModel final : public Drafter {
   std::vector<int32_t> step_tokens_;
   std::vector<ops::SequenceSlice> slices_;
   std::vector<int32_t> outputs_;
+  double run_ns_ = 0;
   bool gone_ = false;
 };
 

@@ -19,6 +19,7 @@ struct DraftJob {
   const SamplingParams* sampling = nullptr;   // how the next ones are going to be drawn
   std::optional<grammar::Matcher> matcher{};  // after `tokens`; a copy to go ahead with
   int32_t n_wanted = 0;
+  int64_t n_left = 0;  // tokens that the sequence may still get
   std::vector<TokenId> drafted{};  // answer: up to n_wanted tokens
 };
 
@@ -26,9 +27,10 @@ class Drafter {
  public:
   virtual ~Drafter() = default;
 
-  // Drafts for all jobs together; sequences that are not ready get nothing. Returns how many times
-  // the draft model ran.
-  virtual int32_t draft(std::span<DraftJob> jobs) = 0;
+  // Drafts for all jobs together; sequences that are not ready yet, or never, get nothing.
+  virtual void draft(std::span<DraftJob> jobs) = 0;
+  // Measured time of one more token, for all jobs together; 0: not known yet.
+  virtual double run_ns() const = 0;
   // The sequence is over; unknown ones are ignored.
   virtual void forget(SequenceId id) = 0;
 };

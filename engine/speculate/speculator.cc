@@ -2,17 +2,16 @@
 #include "engine/speculate/speculator.h"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 #include <utility>
+
+#include "engine/speculate/draft_lengths.h"
 
 namespace quern::engine {
 namespace {
 
 // Steps after which a stream that is not drafted for is tried again.
 constexpr int32_t kProbeSteps = 64;
-constexpr double kTimeBlend = 0.2;  // weight of the draft model's newest time
-constexpr double kMaxRatio = 4;     // of a time to the estimate, as one slow step is not the rule
 
 }  // namespace
 
@@ -59,7 +58,8 @@ std::vector<int32_t> Speculator::choose(const StepCosts& costs, int32_t n_stream
                        plan.kind == kModelKind, state.n_idle >= kProbeSteps});
   }
   if (options_.adaptive) {
-    return choose_draft_lengths(chances, costs, {n_streams, n_rows, model_ns_});
+    const double model_ns = drafter_ != nullptr ? drafter_->run_ns() : 0;
+    return choose_draft_lengths(chances, costs, {n_streams, n_rows, model_ns});
   }
   std::vector<int32_t> lengths;
   for (const DraftChance& chance : chances) {
@@ -77,11 +77,12 @@ void Speculator::make_drafts(std::span<const int32_t> lengths) {
     State& state = states_.at(stream.id);
     ++state.n_idle;
     if (lengths[i] == 0) continue;
-    state.n_idle = 0;
     if (plan.kind == kModelKind) {
-      jobs.push_back({stream.id, stream.tokens, stream.sampling, {}, lengths[i], {}});
+      jobs.push_back({stream.id, stream.tokens, stream.sampling, {}, lengths[i], stream.max_tokens,
+                      {}});
       if (stream.matcher != nullptr) jobs.back().matcher.emplace(stream.matcher->fork());
     } else {
+      state.n_idle = 0;
       drafts_.push_back({stream.id, plan.kind,
                          LookupIndex::continuation(stream.tokens, plan.match,
                                                    static_cast<size_t>(lengths[i]))});
@@ -93,19 +94,13 @@ void Speculator::make_drafts(std::span<const int32_t> lengths) {
   }
 }
 
+// One that is not ready yet has not been tried.
 void Speculator::run_drafter(std::vector<DraftJob>& jobs) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  const int32_t n_runs = drafter_->draft(jobs);
-  const double ns = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
-  if (n_runs > 0) {
-    const double each = ns / n_runs;
-    model_ns_ = model_ns_ > 0
-                    ? model_ns_ + kTimeBlend * (std::min(each, kMaxRatio * model_ns_) - model_ns_)
-                    : each;
-  }
+  drafter_->draft(jobs);
   for (DraftJob& job : jobs) {
-    if (!job.drafted.empty()) drafts_.push_back({job.id, kModelKind, std::move(job.drafted)});
+    if (job.drafted.empty()) continue;
+    states_.at(job.id).n_idle = 0;
+    drafts_.push_back({job.id, kModelKind, std::move(job.drafted)});
   }
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/grammar/matcher.h"
@@ -55,9 +56,6 @@ class Speculator {
   // The sequence is over; unknown ones are ignored.
   void forget(SequenceId id);
 
-  // Measured time of one run of the draft model; 0: none yet.
-  double model_ns() const { return model_ns_; }
-
  private:
   static constexpr double kWeight = 0.1;      // of a token, in its sequence
   static constexpr double kAllWeight = 0.02;  // of a token, among all
@@ -93,7 +91,6 @@ class Speculator {
   std::vector<Draft> drafts_;  // of the step
   std::vector<Speculation> lengths_;
   Acceptance all_{kAllWeight};
-  double model_ns_ = 0;
 };
 
 }  // namespace quern::engine

@@ -2,7 +2,7 @@
 // and whoever else runs; anything else about it costs speed only.
 #include "engine/run/draft_model.h"
 
-#include "tests/engine/run/speculation_fixture.h"
+#include "speculation_fixture.h"
 
 namespace quern::engine {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "engine/grammar/gbnf.h"
 #include "engine/grammar/json_schema.h"
-#include "tests/engine/run/speculation_fixture.h"
+#include "speculation_fixture.h"
 
 namespace quern::engine {
 namespace {

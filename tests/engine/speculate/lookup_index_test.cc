@@ -30,9 +30,9 @@ TEST(LookupIndex, FindsWhatASearchFinds) {
   for (int round = 0; round < 200; ++round) {
     LookupIndex index;
     std::vector<TokenId> tokens;
-    const uint32_t n_kinds = 2 + random() % 30;
+    const auto n_kinds = 2 + random() % 30;
     for (int i = 0; i < 60; ++i) {
-      for (uint32_t more = 1 + random() % 3; more > 0; --more) {
+      for (auto more = 1 + random() % 3; more > 0; --more) {
         tokens.push_back(static_cast<TokenId>(random() % n_kinds));
       }
       index.extend(tokens);

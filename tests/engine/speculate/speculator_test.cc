@@ -14,19 +14,20 @@ class ConstantDrafter final : public Drafter {
  public:
   static constexpr TokenId kToken = 77;
 
-  int32_t draft(std::span<DraftJob> jobs) override {
+  void draft(std::span<DraftJob> jobs) override {
     if (out_of_memory) throw std::bad_alloc();
     ++n_calls;
     for (DraftJob& job : jobs) {
       known.insert(job.id);
-      job.drafted.assign(static_cast<size_t>(job.n_wanted), kToken);
+      if (ready) job.drafted.assign(static_cast<size_t>(job.n_wanted), kToken);
     }
-    return jobs.empty() ? 0 : jobs.front().n_wanted;
   }
+  double run_ns() const override { return 1; }
   void forget(SequenceId id) override { known.erase(id); }
 
   int n_calls = 0;
   bool out_of_memory = false;
+  bool ready = true;
   std::set<SequenceId> known;
 };
 
@@ -112,6 +113,28 @@ TEST(Speculator, StopsWhereGuessesAreWrongAndProbesRarely) {
   }
   speculator.propose(streams, cheap_rows(), 16);
   EXPECT_EQ(speculator.draft(1).size(), 8U);
+}
+
+TEST(Speculator, ProbesUntilTheDraftModelIsReady) {
+  auto drafter = std::make_unique<ConstantDrafter>();
+  ConstantDrafter& seen = *drafter;
+  Speculator speculator({.lookup = false, .max_tokens = 8}, std::move(drafter));
+  const std::vector<Speculator::Stream> streams = {stream(1, kFresh)};
+  for (int step = 0; step < 100; ++step) {
+    speculator.propose(streams, cheap_rows(), 16);
+    speculator.note(1, 0, true);
+  }
+  seen.ready = false;
+  seen.n_calls = 0;
+  for (int step = 0; step < 100; ++step) speculator.propose(streams, cheap_rows(), 16);
+  EXPECT_GT(seen.n_calls, 30);  // in each step since the probe was due
+  seen.ready = true;
+  speculator.propose(streams, cheap_rows(), 16);
+  EXPECT_EQ(speculator.draft(1).size(), 1U);
+  seen.n_calls = 0;
+  speculator.note(1, 0, true);
+  for (int step = 0; step < 50; ++step) speculator.propose(streams, cheap_rows(), 16);
+  EXPECT_EQ(seen.n_calls, 0);
 }
 
 TEST(Speculator, NewSequencesBeginWithWhatOthersHaveSeen) {
