@@ -17,6 +17,15 @@ Matcher::Matcher(std::shared_ptr<const Constraint> constraint, bool drops_first_
   note_state();
 }
 
+Matcher Matcher::fork() const {
+  Matcher copy(constraint_, drop_space_);
+  copy.tables_ = tables_;
+  copy.state_ = state_;
+  copy.accepting_ = accepting_;
+  copy.complete_ = complete_;
+  return copy;
+}
+
 void Matcher::note_state() {
   accepting_ = tables_->states.accepting(state_);
   complete_ = tables_->states.complete(state_);

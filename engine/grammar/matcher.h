@@ -20,6 +20,9 @@ class Matcher {
   // `drops_first_space`: the first token begins a text whose leading space is not shown.
   Matcher(std::shared_ptr<const Constraint> constraint, bool drops_first_space);
 
+  // One that stands at the same place and goes its own way.
+  Matcher fork() const;
+
   // Tokens permitted next; at least one. Errors (kInvalidInput): none is, or finding out exceeds
   // Limits::max_mask_work. Never more permissive than the grammar.
   Result<std::shared_ptr<const TokenMask>> mask();

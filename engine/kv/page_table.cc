@@ -67,6 +67,14 @@ PageTable::Writable PageTable::make_writable(int64_t position) {
   return {true, copy};
 }
 
+void PageTable::truncate(int64_t n_positions) {
+  const auto n_kept = static_cast<size_t>(pages_for(n_positions, page_tokens_));
+  while (pages_.size() > n_kept) {
+    pool_->release(pages_.back());
+    pages_.pop_back();
+  }
+}
+
 void PageTable::release() {
   for (const PageId page : pages_) pool_->release(page);
   pages_.clear();

@@ -48,6 +48,8 @@ class PageTable {
     std::optional<PageCopy> copy;
   };
   Writable make_writable(int64_t position);
+  // Gives back the pages that hold no position below `n_positions`.
+  void truncate(int64_t n_positions);
   // Gives all pages back.
   void release();
 

@@ -13,11 +13,14 @@ ops::StepInputs BatchBuilder::build(const StepPlan& plan, std::span<const BatchS
   for (size_t i = 0; i < sources.size(); ++i) {
     const PlannedSequence& planned = plan.sequences[i];
     const auto first = static_cast<size_t>(planned.first_position);
-    const auto count = static_cast<size_t>(planned.n_tokens);
-    CHECK(first + count <= sources[i].tokens.size());
+    const auto n_drafted = static_cast<size_t>(planned.n_drafted);
+    const auto n_known = static_cast<size_t>(planned.n_tokens) - n_drafted;
+    CHECK(first + n_known <= sources[i].tokens.size() && n_drafted <= sources[i].draft.size());
     const auto first_token = static_cast<int32_t>(tokens_.size());
-    const auto part = sources[i].tokens.subspan(first, count);
-    tokens_.insert(tokens_.end(), part.begin(), part.end());
+    const auto known = sources[i].tokens.subspan(first, n_known);
+    const auto draft = sources[i].draft.first(n_drafted);
+    tokens_.insert(tokens_.end(), known.begin(), known.end());
+    tokens_.insert(tokens_.end(), draft.begin(), draft.end());
     slices_.push_back({first_token, planned.n_tokens, static_cast<int32_t>(planned.first_position),
                        sources[i].pages});
     for (int32_t k = planned.n_outputs; k > 0; --k) {

@@ -17,6 +17,7 @@ namespace quern::engine {
 struct BatchSource {
   std::span<const TokenId> tokens;  // all known tokens
   std::span<const int32_t> pages;
+  std::span<const TokenId> draft = {};  // what may follow them
 };
 
 class BatchBuilder {

@@ -10,6 +10,7 @@
 #include "engine/run/memory_plan.h"
 #include "engine/run/model_digest.h"
 #include "engine/run/model_runner.h"
+#include "engine/run/speculation_setup.h"
 #include "engine/types/contract.h"
 #include "models/gguf/reader.h"
 
@@ -19,6 +20,15 @@ namespace {
 // Rows of logits per step beyond one per sequence: how fast log-probabilities of prompts are made,
 // against vocabulary * 4 bytes each.
 constexpr int32_t kSpareOutputs = 16;
+// With drafts at least as many as a few streams can use at their longest; with many streams long
+// drafts do not pay.
+constexpr int32_t kStreamsDrafted = 4;
+
+int32_t spare_outputs(const EngineOptions& options, int32_t max_running) {
+  if (!options.speculation.on()) return kSpareOutputs;
+  return std::max(kSpareOutputs,
+                  options.speculation.max_tokens * std::min(max_running, kStreamsDrafted));
+}
 
 class ModelEngine final : public Engine {
  public:
@@ -60,14 +70,17 @@ Status check_options(const EngineOptions& options) {
   QUERN_RETURN_IF_ERROR(
       check_range("max_queued_per_share", options.max_queued_per_share, 0, 1 << 20));
   QUERN_RETURN_IF_ERROR(check_range("max_gap_ms", options.max_gap_ms, 0, 1 << 20));
+  QUERN_RETURN_IF_ERROR(
+      check_range("speculation.max_tokens", options.speculation.max_tokens, 1, 64));
   return check_range("max_step_tokens", options.max_step_tokens, 1, 1 << 16);
 }
 
-// Leaves room for the model's own pages, which the page cache must keep for speed, and a tenth of
+// Leaves room for the models' own pages, which the page cache must keep for speed, and a tenth of
 // the rest for everything else.
-uint64_t memory_for_cache(const loader::Model& model) {
+uint64_t memory_for_cache(const loader::Model& model, const loader::Model* draft) {
   const uint64_t available = hardware::probe_memory().available_bytes;
-  const uint64_t weights = std::min(available, model.facts().file_bytes);
+  const uint64_t files = model.facts().file_bytes + (draft ? draft->facts().file_bytes : 0);
+  const uint64_t weights = std::min(available, files);
   return (available - weights) / 10 * 9;
 }
 
@@ -113,19 +126,25 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   demand.context_trained = std::max<int64_t>(1, model->facts().context_length);
   demand.max_sequences = loop.budget.max_running;
   demand.kv_bytes_option = options.kv_bytes;
-  demand.available_bytes = memory_for_cache(*model);
-  demand.bytes_per_page = graph::KvStorage::bytes_per_page(*model->weights(), options.kv_format);
+  demand.available_bytes = memory_for_cache(*model, options.speculation.draft_model.get());
+  const uint64_t page_bytes =
+      graph::KvStorage::bytes_per_page(*model->weights(), options.kv_format);
+  // A page of the draft model for each of the model's.
+  demand.bytes_per_page = page_bytes + draft_bytes_per_page(options.speculation);
   demand.page_tokens = graph::kPageTokens;
   QUERN_ASSIGN_OR_RETURN(const KvPlan plan, plan_kv(demand));
 
   loop.budget.max_step_tokens = options.max_step_tokens;
-  loop.budget.max_step_outputs = loop.budget.max_running + kSpareOutputs;
+  loop.budget.max_step_outputs =
+      loop.budget.max_running + spare_outputs(options, loop.budget.max_running);
   loop.budget.n_pages = plan.n_pages;
   loop.budget.page_tokens = graph::kPageTokens;
   loop.budget.max_idle_pages = static_cast<int32_t>(std::min<uint64_t>(
-      options.idle_prompt_bytes / demand.bytes_per_page, static_cast<uint64_t>(plan.n_pages)));
+      options.idle_prompt_bytes / page_bytes, static_cast<uint64_t>(plan.n_pages)));
   loop.budget.max_gap_ns = static_cast<double>(options.max_gap_ms) * 1e6;
-  loop.kv_page_bytes = demand.bytes_per_page;
+  loop.kv_page_bytes = page_bytes;
+  loop.draft_kv_bytes =
+      static_cast<uint64_t>(plan.n_pages) * draft_bytes_per_page(options.speculation);
   loop.max_queued_per_share = options.max_queued_per_share;
   loop.limits.n_vocab = model->facts().n_vocab;
   loop.limits.context_tokens = plan.context_tokens;
@@ -140,8 +159,14 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
     QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
   }
   const tokenizer::Tokenizer& tokenizer = model->tokenizer();
+  QUERN_ASSIGN_OR_RETURN(
+      auto speculator,
+      create_speculator(
+          options.speculation, tokenizer, backend,
+          {loop.limits.n_vocab, plan.n_pages, loop.budget.max_running, options.log}));
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
-                         EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store)));
+                         EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store),
+                                           std::move(speculator)));
   return std::unique_ptr<Engine>(
       std::make_unique<ModelEngine>(std::move(model), plan, std::move(started)));
 }

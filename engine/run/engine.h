@@ -13,6 +13,7 @@
 
 #include "config/base/log.h"
 #include "config/base/result.h"
+#include "engine/run/speculation_options.h"
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
 #include "kernels/backend/backend.h"
@@ -25,7 +26,8 @@ struct EngineOptions {
   int32_t max_sequences = 8;         // running at once
   int32_t max_queued = 512;          // waiting; more is kBusy
   int32_t max_step_tokens = 256;     // prompt chunk and batch bound of one step
-  uint64_t kv_bytes = 0;             // 0: room for max_sequences full contexts, bounded by memory
+  // 0: room for max_sequences full contexts, bounded by memory. With those of a draft model.
+  uint64_t kv_bytes = 0;
   int32_t max_queued_per_share = 0;  // waiting for one share; 0: max_queued
   // Of kv_bytes, what computed prompts that nobody uses may hold; they make room when needed.
   uint64_t idle_prompt_bytes = UINT64_MAX;
@@ -35,6 +37,7 @@ struct EngineOptions {
   Log log = Log::none();
   int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
+  SpeculationOptions speculation;  // off
 };
 
 class Engine {

@@ -31,8 +31,13 @@ Error too_late() {
 }
 
 EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
-                       StoreWorker* store)
-    : runner_(&runner), store_(store), n_vocab_(n_vocab), scheduler_(budget), sampler_(n_vocab) {
+                       StoreWorker* store, Speculator* speculator)
+    : runner_(&runner),
+      store_(store),
+      speculator_(speculator),
+      n_vocab_(n_vocab),
+      scheduler_(budget),
+      sampler_(n_vocab) {
   logits_.resize(static_cast<size_t>(budget.max_step_outputs) * static_cast<size_t>(n_vocab));
 }
 
@@ -114,8 +119,9 @@ void EngineCore::step() {
       save_some(kSaveBytesPerStep);
     }
     if (live_.empty()) return;
+    const std::span<const Speculation> drafts = make_drafts();
     const TimePoint begin = now();
-    plan_ = scheduler_.plan(meter_.costs());
+    plan_ = scheduler_.plan(meter_.costs(), drafts);
     planned = true;
     run_step();
     meter_.note(plan_, std::chrono::duration<double, std::nano>(now() - begin).count());
@@ -202,7 +208,7 @@ Status EngineCore::run_model() {
   for (const PlannedSequence& planned : plan_.sequences) {
     Sequence& sequence = *live_.at(planned.id).sequence;
     sequence.note_step(begin);
-    sources_.push_back({sequence.tokens(), scheduler_.pages(planned.id)});
+    sources_.push_back({sequence.tokens(), scheduler_.pages(planned.id), draft_of(planned)});
   }
   for (const PageCopy& copy : plan_.copies) runner_->copy_page(copy.from, copy.to);
   const ops::StepInputs inputs = builder_.build(plan_, sources_);
@@ -210,8 +216,8 @@ Status EngineCore::run_model() {
   return runner_->run(inputs, std::span(logits_).first(n_logits));
 }
 
-// Rows of one sequence, in order of position: of the prompt first, the one that the next token is
-// drawn from last.
+// Rows of one sequence, in order of position: of the prompt first, then the one that the next token
+// is drawn from and those of a draft behind it.
 void EngineCore::consume_rows(const PlannedSequence& planned, std::span<float> rows) {
   const auto it = live_.find(planned.id);
   CHECK(it != live_.end());
@@ -228,9 +234,10 @@ void EngineCore::consume_rows(const PlannedSequence& planned, std::span<float> r
       fail(it, taken.error());
       return;
     }
-    CHECK(i + 1 == planned.n_outputs);
+    CHECK(i + 1 + planned.n_drafted == planned.n_outputs);
     if (position + 1 == live.sequence->n_prompt()) finish_prompt(it, row);
-    draw(it, row);  // may end the sequence
+    draw_drafted(planned, rows.subspan(static_cast<size_t>(i) * width));  // may end the sequence
+    return;
   }
 }
 
@@ -266,36 +273,46 @@ void EngineCore::finish_prompt(LiveMap::iterator it, std::span<const float> row)
   note_prompt(live);
 }
 
-void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
+// Draws the next token and returns it if the sequence goes on. `guess`: what has been computed in
+// its place already.
+std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> row,
+                                        std::optional<TokenId> guess) {
   Live& live = it->second;
   Sequence& sequence = *live.sequence;
   const bool first = sequence.tokens().size() == static_cast<size_t>(sequence.n_prompt());
   if (first && sequence.request().prompt_logprobs &&
       !deliver(it, std::exchange(live.prompt_piece, {}))) {
-    return;
+    return std::nullopt;
   }
   if (!sequence.wants_tokens()) {
     finish(it, FinishReason::kLength);
-    return;
+    return std::nullopt;
   }
   Result<Sample> drawn = sample(sequence, row);
   if (!drawn.ok()) {
     if (drawn.error().kind() == ErrorKind::kInternal) scheduler_.distrust(it->first);
     fail(it, drawn.error());
-    return;
+    return std::nullopt;
   }
+  const TokenId token = drawn->token;
   ++counters_.completion_tokens;
+  if (token == guess) ++counters_.accepted_tokens;
   Event piece;
-  const auto reason = sequence.accept(drawn->token, std::move(drawn->logprob), now(), piece);
+  const auto reason = sequence.accept(token, std::move(drawn->logprob), now(), piece);
   const bool visible = !piece.text.empty() || !piece.tokens.empty();
-  if (visible && !deliver(it, std::move(piece))) return;
+  if (visible && !deliver(it, std::move(piece))) return std::nullopt;
   if (reason) {
     finish(it, *reason);
-  } else {
-    scheduler_.append_token(it->first, sequence.tokens().back());
-    // While the model computes the next step.
-    if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
+    return std::nullopt;
   }
+  if (token == guess) {
+    scheduler_.confirm_token(it->first, token);
+    return token;
+  }
+  scheduler_.append_token(it->first, token);
+  // While the model computes the next step.
+  if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
+  return token;
 }
 
 // Draws the next token and tells the grammar.
@@ -318,9 +335,14 @@ bool EngineCore::deliver(LiveMap::iterator it, Event piece) {
   return false;
 }
 
+void EngineCore::leave(SequenceId id) {
+  if (scheduler_.contains(id)) scheduler_.remove(id);
+  if (speculator_ != nullptr) speculator_->forget(id);
+}
+
 void EngineCore::finish(LiveMap::iterator it, FinishReason reason) {
   ++(reason == FinishReason::kCancelled ? counters_.cancelled : counters_.finished);
-  if (scheduler_.contains(it->first)) scheduler_.remove(it->first);
+  leave(it->first);
   const Live live = std::move(it->second);
   live_.erase(it);
   try {
@@ -338,7 +360,7 @@ void EngineCore::finish(LiveMap::iterator it, FinishReason reason) {
 
 void EngineCore::fail(LiveMap::iterator it, const Error& error) {
   ++counters_.failed;
-  if (scheduler_.contains(it->first)) scheduler_.remove(it->first);
+  leave(it->first);
   const Live live = std::move(it->second);
   live_.erase(it);
   try {

@@ -22,6 +22,7 @@
 #include "engine/sample/sampler.h"
 #include "engine/scheduler/scheduler.h"
 #include "engine/sequence/sequence.h"
+#include "engine/speculate/speculator.h"
 #include "engine/store/store_worker.h"
 
 namespace quern::engine {
@@ -46,16 +47,18 @@ struct CoreCounters {
   uint64_t cached_tokens = 0;      // of prompts, taken from the prefix tree or a sibling
   uint64_t restored_pages = 0;     // read from disk
   uint64_t completion_tokens = 0;  // drawn
+  uint64_t drafted_tokens = 0;     // guessed and checked
+  uint64_t accepted_tokens = 0;    // of those, drawn as guessed
   uint64_t steps = 0;
   uint64_t preemptions = 0;
 };
 
 class EngineCore {
  public:
-  // `runner` and `store` must outlive the core. `store`, where computed prompts are kept on disk,
+  // All must outlive the core. `store`, where computed prompts are kept on disk, and `speculator`
   // may be null.
   EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
-             StoreWorker* store = nullptr);
+             StoreWorker* store = nullptr, Speculator* speculator = nullptr);
 
   // Takes a request and its siblings in; memory running out ends them with an event, as everywhere.
   void accept(Submission submission);
@@ -111,6 +114,11 @@ class EngineCore {
   void note_prompt(const Live& live);
   bool save_some(uint64_t bytes);
 
+  // engine_core_drafts.cc
+  std::span<const Speculation> make_drafts();
+  std::span<const TokenId> draft_of(const PlannedSequence& planned) const;
+  void draw_drafted(const PlannedSequence& planned, std::span<float> rows);
+
   void accept_group(Submission submission);
   std::optional<SequenceId> accept_one(Submission submission, std::optional<SequenceId> leader);
   void enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader);
@@ -121,16 +129,19 @@ class EngineCore {
   void consume_rows(const PlannedSequence& planned, std::span<float> rows);
   Status take_prompt_logprob(Live& live, std::span<const float> row, int64_t position);
   void finish_prompt(LiveMap::iterator it, std::span<const float> row);
-  void draw(LiveMap::iterator it, std::span<float> row);
+  std::optional<TokenId> draw(LiveMap::iterator it, std::span<float> row,
+                              std::optional<TokenId> guess = {});
   Result<Sample> sample(Sequence& sequence, std::span<float> row);
   // Gives the piece to the reader; false when the sequence ended because the reader is too slow.
   bool deliver(LiveMap::iterator it, Event piece);
+  void leave(SequenceId id);
   void finish(LiveMap::iterator it, FinishReason reason);
   void fail(LiveMap::iterator it, const Error& error);
   void fail_step(const Error& error);
 
   StepRunner* runner_;
   StoreWorker* store_;
+  Speculator* speculator_;
   std::map<uint64_t, Loading> loading_;  // by ticket
   std::deque<Saving> saving_;
   uint64_t last_ticket_ = 0;
@@ -146,6 +157,7 @@ class EngineCore {
   std::map<std::string, ShareId, std::less<>> shares_;
   LiveMap live_;
   StepPlan plan_;  // of the step that is running
+  std::vector<Speculator::Stream> streams_;
   CoreCounters counters_;
   grammar::MaskWorker mask_worker_;
   std::optional<Error> broken_;

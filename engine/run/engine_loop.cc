@@ -39,23 +39,26 @@ Error shutting_down() {
 }  // namespace
 
 EngineLoop::EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
-                       const LoopOptions& options, std::unique_ptr<StoreWorker> store)
+                       const LoopOptions& options, std::unique_ptr<StoreWorker> store,
+                       std::unique_ptr<Speculator> speculator)
     : options_(options),
       tokenizer_(&tokenizer),
       runner_(std::move(runner)),
       store_(std::move(store)),
-      core_(*runner_, options.budget, options.limits.n_vocab, store_.get()) {
+      speculator_(std::move(speculator)),
+      core_(*runner_, options.budget, options.limits.n_vocab, store_.get(), speculator_.get()) {
   stats_.kv_pages_total = options.budget.n_pages;
   stats_.kv_page_bytes = options.kv_page_bytes;
+  stats_.draft_kv_bytes = options.draft_kv_bytes;
 }
 
-Result<std::unique_ptr<EngineLoop>> EngineLoop::start(std::unique_ptr<StepRunner> runner,
-                                                      const tokenizer::Tokenizer& tokenizer,
-                                                      const LoopOptions& options,
-                                                      std::unique_ptr<StoreWorker> store) {
+Result<std::unique_ptr<EngineLoop>> EngineLoop::start(
+    std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
+    const LoopOptions& options, std::unique_ptr<StoreWorker> store,
+    std::unique_ptr<Speculator> speculator) {
   try {
-    std::unique_ptr<EngineLoop> loop(
-        new EngineLoop(std::move(runner), tokenizer, options, std::move(store)));
+    std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(runner), tokenizer, options,
+                                                    std::move(store), std::move(speculator)));
     if (loop->store_) {
       loop->store_->on_loaded([raw = loop.get()] {
         {
@@ -257,6 +260,8 @@ void EngineLoop::publish_stats() {
     stats_.requests_cancelled = counters.cancelled;
     stats_.prompt_tokens = counters.prompt_tokens;
     stats_.completion_tokens = counters.completion_tokens;
+    stats_.drafted_tokens = counters.drafted_tokens;
+    stats_.accepted_tokens = counters.accepted_tokens;
     stats_.steps = counters.steps;
     stats_.preemptions = counters.preemptions;
     if (core_.broken() && !refusal_) refusal_ = core_.broken();

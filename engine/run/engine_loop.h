@@ -31,6 +31,7 @@ struct LoopOptions {
   int32_t max_queued = 512;
   int32_t max_queued_per_share = 0;  // 0: max_queued
   uint64_t kv_page_bytes = 0;        // for stats
+  uint64_t draft_kv_bytes = 0;       // for stats
   // Text that may wait for one slow reader.
   size_t max_pending_bytes = size_t{4} << 20;
 };
@@ -38,11 +39,11 @@ struct LoopOptions {
 class EngineLoop {
  public:
   // Starts the thread. `tokenizer` must outlive the loop.
-  // `store`, where computed prompts outlive the process, may be null.
-  static Result<std::unique_ptr<EngineLoop>> start(std::unique_ptr<StepRunner> runner,
-                                                   const tokenizer::Tokenizer& tokenizer,
-                                                   const LoopOptions& options,
-                                                   std::unique_ptr<StoreWorker> store = nullptr);
+  // `store`, where computed prompts outlive the process, and `speculator` may be null.
+  static Result<std::unique_ptr<EngineLoop>> start(
+      std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
+      const LoopOptions& options, std::unique_ptr<StoreWorker> store = nullptr,
+      std::unique_ptr<Speculator> speculator = nullptr);
   // Fails what is left and joins the thread.
   ~EngineLoop();
   EngineLoop(const EngineLoop&) = delete;
@@ -57,7 +58,8 @@ class EngineLoop {
 
  private:
   EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
-             const LoopOptions& options, std::unique_ptr<StoreWorker> store);
+             const LoopOptions& options, std::unique_ptr<StoreWorker> store,
+             std::unique_ptr<Speculator> speculator);
   Status check_room(const Request& request, int64_t n_sequences) const;
   bool share_is_full_locked(std::string_view share) const;
   void run();
@@ -69,6 +71,7 @@ class EngineLoop {
   const tokenizer::Tokenizer* tokenizer_;
   std::unique_ptr<StepRunner> runner_;
   std::unique_ptr<StoreWorker> store_;  // may be null; its thread calls back, see the destructor
+  std::unique_ptr<Speculator> speculator_;  // may be null
   EngineCore core_;
 
   mutable std::mutex mutex_;

@@ -118,7 +118,7 @@ void Scheduler::stop_running(SequenceId id, Entry& found) {
   std::erase(running_, id);
 }
 
-StepPlan Scheduler::plan(const StepCosts& costs) {
+StepPlan Scheduler::plan(const StepCosts& costs, std::span<const Speculation> drafts) {
   StepPlan plan;
   plan_decodes(plan);
   plan.n_decodes = static_cast<int32_t>(plan.sequences.size());
@@ -129,6 +129,9 @@ StepPlan Scheduler::plan(const StepCosts& costs) {
     const auto admitted = admit_next(plan);
     if (!admitted) break;
     if (!computed_by_other(entry(*admitted), plan)) plan_chunk(*admitted, room, plan);
+  }
+  if (plan.sequences.size() == static_cast<size_t>(plan.n_decodes)) {
+    for (const Speculation& draft : drafts) plan_draft(draft, plan);
   }
   drop_surplus();
   return plan;
@@ -203,15 +206,50 @@ void Scheduler::plan_tokens(SequenceId id, int64_t limit, StepPlan& plan) {
   plan.sequences.push_back(out);
 }
 
+bool Scheduler::generates(SequenceId id) const {
+  const Entry& found = entry(id);
+  return found.state == State::kRunning && found.n_missing() == 1 &&
+         found.n_tokens() > found.n_prompt;
+}
+
+bool Scheduler::expects_prompts() const {
+  if (queue_.size() > 0 && n_running() < budget_.max_running) return true;
+  return std::any_of(running_.begin(), running_.end(),
+                     [this](SequenceId id) { return !generates(id); });
+}
+
+// Lengthens what is planned of a sequence that generates. The first token of an answer is drawn
+// without a draft behind the prompt: its pages may go to others.
+void Scheduler::plan_draft(const Speculation& draft, StepPlan& plan) {
+  const auto planned = std::find_if(plan.sequences.begin(), plan.sequences.end(),
+                                    [&](const PlannedSequence& p) { return p.id == draft.id; });
+  if (planned == plan.sequences.end() || !generates(draft.id)) return;
+  Entry& found = entry(draft.id);
+  CHECK(planned->n_tokens == 1 && planned->n_outputs == 1);
+  int64_t n = std::min<int64_t>(draft.n_tokens, found.max_positions - found.n_tokens());
+  n = std::min<int64_t>(n, budget_.max_step_tokens - plan.n_tokens);
+  n = std::min<int64_t>(n, budget_.max_step_outputs - plan.n_outputs);
+  n = room_behind(found, n);
+  if (n <= 0) return;
+  found.n_drafted = n;
+  planned->n_drafted = static_cast<int32_t>(n);
+  planned->n_tokens += planned->n_drafted;
+  planned->n_outputs += planned->n_drafted;
+  plan.n_tokens += planned->n_drafted;
+  plan.n_outputs += planned->n_drafted;
+  plan.n_drafted += planned->n_drafted;
+}
+
 void Scheduler::commit(const StepPlan& plan) {
   int32_t index = 0;
   for (const PlannedSequence& done : plan.sequences) {
     Entry& found = entry(done.id);
     CHECK(found.state == State::kRunning && found.n_computed == done.first_position);
-    found.n_computed += done.n_tokens;
+    const int32_t n_known = done.n_tokens - done.n_drafted;
+    found.n_computed += n_known;
     if (done.n_outputs > 0) found.first_output = found.n_computed;
     const bool decode = index++ < plan.n_decodes;
-    queue_.charge(found.ticket.share, done.n_tokens * (decode ? kDecodeCharge : kPromptCharge));
+    queue_.charge(found.ticket.share, n_known * (decode ? kDecodeCharge : kPromptCharge));
     file_pages(done.id, found);
   }
 }
@@ -221,6 +259,20 @@ void Scheduler::append_token(SequenceId id, TokenId token) {
   CHECK(found.n_missing() == 0 || found.state == State::kWaiting);
   CHECK(found.n_tokens() < found.max_positions);
   found.tokens.push_back(token);
+  if (found.n_drafted == 0) return;
+  found.n_drafted = 0;
+  found.pages.truncate(found.n_computed);
+}
+
+// Charged like a token that took a step of its own; guesses that were wrong cost nobody's share.
+void Scheduler::confirm_token(SequenceId id, TokenId token) {
+  Entry& found = entry(id);
+  CHECK(found.n_missing() == 0 && found.n_drafted > 0);
+  found.tokens.push_back(token);
+  --found.n_drafted;
+  found.first_output = ++found.n_computed;
+  queue_.charge(found.ticket.share, kDecodeCharge);
+  file_pages(id, found);
 }
 
 void Scheduler::fork(SequenceId follower) {

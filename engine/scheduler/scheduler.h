@@ -8,9 +8,11 @@
 // for all its tokens so far and a spare one for each running sequence that may still grow. Pages of
 // equal prompts of one share are computed once and shared (PrefixTree). When a page is missing,
 // unused pages of the tree are given up, then the newest running sequence gives up its pages and
-// waits again; the oldest always advances, so every sequence ends. Invariant: every page in use is
-// in the tables of running sequences only, and a page that is written is in exactly one table and
-// not in the tree.
+// waits again; the oldest always advances, so every sequence ends. Drafts of tokens to come are
+// checked in steps without prompts, in whatever tokens, rows and pages are left; they count as
+// computed, and the tree learns of them, only once they are confirmed. Invariant: every page in use
+// is in the tables of running sequences only, and a page that is written is in exactly one table
+// and not in the tree.
 #pragma once
 
 #include <cstdint>
@@ -60,13 +62,18 @@ class Scheduler {
   // Forgets all sequences. Never allocates, so that it also serves after memory ran out in plan().
   void clear();
 
-  // The next step; empty when nothing is running or waiting. Admits and preempts.
-  StepPlan plan(const StepCosts& costs = {});
-  // The planned tokens have been computed.
+  // The next step; empty when nothing is running or waiting. Admits and preempts. As much of
+  // `drafts` (one per sequence, of any sequences) is planned as there is room for.
+  StepPlan plan(const StepCosts& costs = {}, std::span<const Speculation> drafts = {});
+  // The planned tokens have been computed; of drafts nothing is known yet.
   void commit(const StepPlan& plan);
   // One more token is known (drawn from the logits of the last position). Precondition: all tokens
-  // so far are computed, or it is just forked; and there are fewer than max_positions.
+  // so far are computed, or it is just forked; and there are fewer than max_positions. What is left
+  // of a draft is given up with its pages.
   void append_token(SequenceId id, TokenId token);
+  // The same for a token that equals the next one of the draft, so that it is computed already.
+  // Precondition: the step that was committed last holds one more drafted token of the sequence.
+  void confirm_token(SequenceId id, TokenId token);
 
   // Those that wait for `id` to have computed the prompt. Until the next call of add, remove, fork.
   std::span<const SequenceId> followers(SequenceId id) const { return entry(id).followers; }
@@ -94,6 +101,10 @@ class Scheduler {
   // Tokens of the prompt that it did not have to compute.
   int64_t n_cached(SequenceId id) const { return entry(id).n_cached; }
   bool contains(SequenceId id) const { return entries_.contains(id); }
+  // It runs and its next step computes one token, drawn before, so that a draft may follow.
+  bool generates(SequenceId id) const;
+  // The next step may compute prompts, so that no draft is going to be planned.
+  bool expects_prompts() const;
   bool idle() const { return entries_.empty(); }
   int32_t n_running() const { return static_cast<int32_t>(running_.size()); }
   int32_t n_waiting() const { return static_cast<int32_t>(entries_.size() - running_.size()); }
@@ -113,6 +124,7 @@ class Scheduler {
     std::vector<TokenId> tokens;
     int64_t n_prompt = 0;
     int64_t n_computed = 0;
+    int64_t n_drafted = 0;  // in pages behind its tokens, by the plan that is under way
     int64_t n_filed = 0;    // pages from the front that have been offered to the tree
     int64_t n_cached = -1;  // -1: not admitted yet
     int64_t max_positions = 0;
@@ -150,6 +162,7 @@ class Scheduler {
   int64_t chunk_limit(const PromptRoom& room, int64_t first_position, const StepPlan& plan) const;
   void plan_chunk(SequenceId id, PromptRoom& room, StepPlan& plan);
   void plan_tokens(SequenceId id, int64_t limit, StepPlan& plan);
+  void plan_draft(const Speculation& draft, StepPlan& plan);
   void start_running(SequenceId id, Entry& found);
   void stop_running(SequenceId id, Entry& found);
 
@@ -160,6 +173,7 @@ class Scheduler {
   bool free_pages(int64_t n);
   bool secure(Entry& wanting, StepPlan& plan);
   bool make_room(SequenceId id, StepPlan& plan);
+  int64_t room_behind(Entry& found, int64_t n_wanted);
   void preempt_newest(StepPlan& plan);
   void give_up_pages(Entry& found);
   void drop_surplus();

@@ -15,6 +15,10 @@ std::optional<std::string> Scheduler::check_entry(SequenceId id, const Entry& fo
     return name + " counts more tokens than it has";
   }
   if (found.n_computed > found.pages.capacity()) return name + " lacks pages";
+  const int64_t most = pages_for(found.n_tokens() + found.n_drafted, budget_.page_tokens);
+  if (static_cast<int64_t>(found.pages.pages().size()) > most) {
+    return name + " holds pages that it has no tokens for";
+  }
   if (running != std::binary_search(running_.begin(), running_.end(), id)) {
     return name + " is in the wrong queue";
   }

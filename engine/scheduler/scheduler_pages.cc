@@ -104,6 +104,17 @@ bool Scheduler::make_room(SequenceId id, StepPlan& plan) {
   return true;
 }
 
+// For how many of `n_wanted` more positions there are pages that no sequence uses.
+int64_t Scheduler::room_behind(Entry& found, int64_t n_wanted) {
+  const auto n_pages = static_cast<int64_t>(found.pages.pages().size());
+  const int64_t there = int64_t{pool_.n_free()} + pool_.n_idle();
+  const int64_t missing = pages_for(found.n_tokens() + n_wanted, budget_.page_tokens) - n_pages;
+  if (missing > 0 && free_pages(std::min(missing, there))) {
+    found.pages.grow((n_pages + std::min(missing, there)) * budget_.page_tokens);
+  }
+  return std::min(n_wanted, found.pages.capacity() - found.n_tokens());
+}
+
 // The newest is never in the plan yet when an older one makes room: decodes are planned oldest
 // first and prompts after all decodes.
 void Scheduler::preempt_newest(StepPlan& plan) {

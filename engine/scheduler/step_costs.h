@@ -2,7 +2,8 @@
 // the arithmetic on it. Keeps no clock.
 //
 // Model: a step of b decoding sequences takes decode_step_ns(b); each prompt token in the same step
-// adds prompt_token_ns, and position_ns for every position it attends to.
+// adds prompt_token_ns, and position_ns for every position it attends to. A step without prompts,
+// drafts included, takes step_ns and row_ns for each token.
 #pragma once
 
 #include <array>
@@ -16,10 +17,14 @@ struct StepCosts {
   std::array<double, kBuckets> decode_ns{};
   double prompt_token_ns = 0;  // 0: not known
   double position_ns = 0;
+  double step_ns = 0;
+  double row_ns = 0;
 
   static int bucket(int32_t n_decodes);  // precondition: n_decodes >= 1
   // Of the nearest known bucket; 0 when nothing is known.
   double decode_step_ns(int32_t n_decodes) const;
+  // Of a step of n tokens without prompts; 0 when nothing is known.
+  double rows_ns(int32_t n) const { return step_ns + n * row_ns; }
   // Of n_tokens prompt tokens that follow `first_position` others.
   double prompt_ns(int64_t n_tokens, int64_t first_position) const;
   // The largest number of prompt tokens whose prompt_ns() is at most `ns`. Precondition:

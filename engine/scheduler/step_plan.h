@@ -16,6 +16,14 @@ struct PlannedSequence {
   int64_t first_position = 0;
   int32_t n_tokens = 0;   // at least 1
   int32_t n_outputs = 0;  // logits are wanted for the last n_outputs of them
+  // Of n_tokens, the last ones: a draft, tokens that may turn out not to follow (Speculation).
+  int32_t n_drafted = 0;
+};
+
+// A sequence that generates could have this many drafted tokens checked beside its next one.
+struct Speculation {
+  SequenceId id = 0;
+  int32_t n_tokens = 0;
 };
 
 struct StepPlan {
@@ -25,6 +33,7 @@ struct StepPlan {
   int32_t n_tokens = 0;
   int32_t n_outputs = 0;
   int32_t n_decodes = 0;  // of `sequences`, the first ones: one token after those drawn so far
+  int32_t n_drafted = 0;  // of n_tokens; 0 when there are prompts
   // Sequences that lost their pages to older ones; they wait again and recompute later.
   std::vector<SequenceId> preempted;
 

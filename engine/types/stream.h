@@ -25,6 +25,7 @@ struct EngineStats {
   int32_t kv_pages_used = 0;  // by running sequences
   int32_t kv_pages_idle = 0;  // hold computed prompts, given up when they are needed
   uint64_t kv_page_bytes = 0;
+  uint64_t draft_kv_bytes = 0;  // keys and values of the draft model
   uint64_t requests_accepted = 0;
   uint64_t requests_finished = 0;
   uint64_t requests_failed = 0;
@@ -32,6 +33,8 @@ struct EngineStats {
   uint64_t prompt_tokens = 0;  // computed
   uint64_t cached_tokens = 0;  // of prompts, found computed
   uint64_t completion_tokens = 0;
+  uint64_t drafted_tokens = 0;   // guessed ahead and checked
+  uint64_t accepted_tokens = 0;  // of those, guessed right
   uint64_t steps = 0;
   uint64_t preemptions = 0;       // sequences that gave their pages up and were recomputed later
   uint64_t kv_pages_evicted = 0;  // computed prompts that were given up

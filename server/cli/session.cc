@@ -7,6 +7,7 @@
 #include "kernels/cuda/cuda_devices.h"
 #include "models/graph/weights.h"
 #include "models/loader/embedded_model.h"
+#include "server/cli/draft_options.h"
 
 namespace quern::cli {
 namespace {
@@ -89,6 +90,8 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.max_queued_per_share = needs.max_queued_per_key;
   engine_options.max_gap_ms = needs.max_gap_ms;
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);
+  QUERN_ASSIGN_OR_RETURN(session->speculation, open_speculation(options, *session->backend));
+  engine_options.speculation = session->speculation;
   QUERN_ASSIGN_OR_RETURN(session->engine,
                          engine::Engine::create(session->model, *session->backend, engine_options));
   session->load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -113,6 +116,9 @@ std::vector<std::string> summary_lines(const Session& session) {
       field("memory", options::format_bytes(session.engine->kv_bytes()) + " for keys and values; " +
                           options::format_bytes(profile.memory.available_bytes) + " of " +
                           options::format_bytes(profile.memory.total_bytes) + " free at start"));
+  lines.push_back(field("speculation",
+                        describe_speculation(session.speculation,
+                                             session.engine->stats().draft_kv_bytes)));
   lines.push_back(field(
       "backend", std::string(session.backend->name()) + ", " + std::to_string(session.threads) +
                      " threads, " + profile.cpu.model + " (" + profile.cpu.isa.to_string() + ")"));

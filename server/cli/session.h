@@ -20,6 +20,7 @@ struct Session {
   hardware::LoadedProfile profile;
   std::unique_ptr<backend::Backend> backend;
   std::shared_ptr<const loader::Model> model;
+  engine::SpeculationOptions speculation;
   std::unique_ptr<engine::Engine> engine;
   int threads = 0;
   double load_seconds = 0;

@@ -60,6 +60,13 @@ constexpr std::array kEngineMetrics = {
                  [](const engine::EngineStats& s) { return s.prompt_tokens; }},
     EngineMetric{"quern_completion_tokens_total", "counter", "Tokens generated.",
                  [](const engine::EngineStats& s) { return s.completion_tokens; }},
+    EngineMetric{"quern_speculated_tokens_total", "counter", "Tokens guessed ahead and checked.",
+                 [](const engine::EngineStats& s) { return s.drafted_tokens; }},
+    EngineMetric{"quern_speculated_tokens_accepted_total", "counter",
+                 "Of those, tokens that were guessed right.",
+                 [](const engine::EngineStats& s) { return s.accepted_tokens; }},
+    EngineMetric{"quern_draft_kv_bytes", "gauge", "Keys and values of the draft model.",
+                 [](const engine::EngineStats& s) { return s.draft_kv_bytes; }},
     EngineMetric{"quern_steps_total", "counter", "Runs of the model.",
                  [](const engine::EngineStats& s) { return s.steps; }},
 };

@@ -97,5 +97,20 @@ TEST(PageTable, SharedPagesNeverShowForeignWrites) {
   }
 }
 
+TEST(PageTable, TruncateGivesBackWhatHoldsNoPosition) {
+  PagePool pool(6);
+  PageTable table(pool, 4);
+  ASSERT_TRUE(table.grow(17));
+  table.truncate(20);
+  EXPECT_EQ(table.pages().size(), 5U);
+  const PageId first = table.pages()[0];
+  table.truncate(8);
+  EXPECT_EQ(table.pages().size(), 2U);
+  EXPECT_EQ(table.pages()[0], first);
+  EXPECT_EQ(pool.n_free(), 4);
+  table.truncate(0);
+  EXPECT_EQ(pool.n_free(), 6);
+}
+
 }  // namespace
 }  // namespace quern::engine

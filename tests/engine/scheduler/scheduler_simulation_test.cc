@@ -1,6 +1,6 @@
 // Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
-// prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results and page
-// exhaustion. After each step: integrity, plan limits, and contents; at the end a ledger in which
+// prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results, drafts
+// that are right for a while and page exhaustion. After each step: integrity, plan limits, and contents; at the end a ledger in which
 // every accepted sequence ends exactly once.
 //
 // The fake model writes into each position of a page the hash of all tokens up to there. Whatever a
@@ -44,6 +44,10 @@ struct Reached {
   int64_t evictions = 0;
   int64_t chunks_cut = 0;  // by the gap of streams
   int64_t spoilt = 0;
+  int64_t drafted = 0;
+  int64_t confirmed = 0;
+  int64_t rejected = 0;
+  int64_t drafts_cut = 0;  // for want of room
 };
 
 class Simulation {
@@ -152,12 +156,14 @@ class Simulation {
         streams.push_back(id);
       }
     }
-    const StepPlan plan = scheduler_.plan(costs_);
+    const std::vector<Speculation> wanted = make_drafts();
+    const StepPlan plan = scheduler_.plan(costs_, wanted);
     ASSERT_EQ(scheduler_.check_integrity(), std::nullopt);
     ASSERT_EQ(plan.empty(), jobs_.empty());
     check_limits(plan);
     check_streams(plan, streams);
     check_gap(plan);
+    check_drafts(plan, wanted);
     for (const PageCopy& copy : plan.copies) {
       memory_[static_cast<size_t>(copy.to)] = memory_[static_cast<size_t>(copy.from)];
       ++reached_.copies;
@@ -174,7 +180,21 @@ class Simulation {
     ASSERT_EQ(scheduler_.check_integrity(), std::nullopt);
   }
 
-  // Reads all positions before the planned ones, writes those.
+  // For some sequences, in whatever state they are.
+  std::vector<Speculation> make_drafts() {
+    drafts_.clear();
+    std::vector<Speculation> wanted;
+    if (draw(3) == 0) return wanted;
+    for (const auto& [id, job] : jobs_) {
+      if (draw(4) == 0) continue;
+      std::vector<TokenId>& draft = drafts_[id];
+      for (int32_t n = draw(8); n > 0; --n) draft.push_back(draw(2));
+      wanted.push_back({id, static_cast<int32_t>(draft.size())});
+    }
+    return wanted;
+  }
+
+  // Reads all positions before the planned ones, writes those, drafted ones too.
   void compute(const PlannedSequence& planned) {
     const Job& job = jobs_.at(planned.id);
     const auto pages = scheduler_.pages(planned.id);
@@ -184,7 +204,10 @@ class Simulation {
     ASSERT_LE(end, pages.size() * width);
     uint64_t state = job.share;
     for (size_t position = 0; position < end; ++position) {
-      state = mix(state, static_cast<uint64_t>(job.tokens[position]));
+      const TokenId token = position < job.tokens.size()
+                                ? job.tokens[position]
+                                : drafts_.at(planned.id)[position - job.tokens.size()];
+      state = mix(state, static_cast<uint64_t>(token));
       uint64_t& cell = memory_[static_cast<size_t>(pages[position / width])][position % width];
       if (position >= first) {
         cell = state;
@@ -199,8 +222,12 @@ class Simulation {
     const auto found = jobs_.find(planned.id);
     if (found == jobs_.end()) return;
     Job& job = found->second;
-    job.next_output += planned.n_outputs;
+    job.next_output += planned.n_outputs - planned.n_drafted;
     if (planned.first_position + planned.n_tokens < static_cast<int64_t>(job.tokens.size())) return;
+    if (planned.n_drafted > 0) {
+      draw_drafted(planned);
+      return;
+    }
     const bool first = !job.drawn;
     if (first) {
       reached_.cached_tokens += scheduler_.n_cached(planned.id);
@@ -219,7 +246,28 @@ class Simulation {
     draw_token(follower);
   }
 
-  void draw_token(SequenceId id) {
+  // What is drawn equals the draft half of the time.
+  void draw_drafted(const PlannedSequence& planned) {
+    const std::vector<TokenId> draft = drafts_.at(planned.id);
+    const int64_t computed = scheduler_.n_computed(planned.id);
+    ASSERT_EQ(computed, planned.first_position + 1);
+    for (size_t i = 0;; ++i) {
+      const bool guessed = i < static_cast<size_t>(planned.n_drafted);
+      const size_t n_before = jobs_.at(planned.id).tokens.size();
+      draw_token(planned.id, guessed ? std::optional(draft[i]) : std::nullopt);
+      if (testing::Test::HasFatalFailure() || !jobs_.contains(planned.id)) return;
+      if (!guessed) return;
+      if (jobs_.at(planned.id).tokens[n_before] != draft[i]) {
+        ++reached_.rejected;
+        return;
+      }
+      ++reached_.confirmed;
+      ++jobs_.at(planned.id).next_output;
+      ASSERT_EQ(scheduler_.n_computed(planned.id), computed + static_cast<int64_t>(i) + 1);
+    }
+  }
+
+  void draw_token(SequenceId id, std::optional<TokenId> guess = {}) {
     Job& job = jobs_.at(id);
     job.drawn = true;
     if (draw(60) == 0) {  // not a number
@@ -231,6 +279,8 @@ class Simulation {
     job.tokens.push_back(draw(2));
     if (static_cast<int64_t>(job.tokens.size()) == job.target) {
       end(id);
+    } else if (job.tokens.back() == guess) {
+      scheduler_.confirm_token(id, *guess);
     } else {
       scheduler_.append_token(id, job.tokens.back());
     }
@@ -248,8 +298,10 @@ class Simulation {
       ASSERT_GE(planned.n_tokens, 1);
       ASSERT_EQ(planned.first_position, scheduler_.n_computed(planned.id));
       const int64_t end = planned.first_position + planned.n_tokens;
-      ASSERT_LE(end, static_cast<int64_t>(job.tokens.size()));
-      // Every position from the first wanted one on has its logits read exactly once.
+      ASSERT_LE(end - planned.n_drafted, static_cast<int64_t>(job.tokens.size()));
+      ASSERT_LE(end, std::max(job.n_prompt, job.target - 1));
+      // Every position from the first wanted one on has its logits read exactly once, or more
+      // often where drafts were wrong.
       ASSERT_EQ(planned.n_outputs, std::max<int64_t>(0, end - job.next_output));
       ASSERT_LE(planned.first_position, job.next_output);
       n_tokens += planned.n_tokens;
@@ -288,6 +340,26 @@ class Simulation {
     }
   }
 
+  // Drafts stand behind streams only, never beside prompts, never at the cost of a sequence.
+  void check_drafts(const StepPlan& plan, const std::vector<Speculation>& wanted) {
+    int32_t n_drafted = 0;
+    for (const PlannedSequence& planned : plan.sequences) {
+      if (planned.n_drafted == 0) continue;
+      n_drafted += planned.n_drafted;
+      ASSERT_TRUE(scheduler_.generates(planned.id));
+      ASSERT_EQ(planned.n_tokens, 1 + planned.n_drafted);
+      ASSERT_LE(planned.n_drafted, static_cast<int32_t>(drafts_.at(planned.id).size()));
+    }
+    ASSERT_EQ(n_drafted, plan.n_drafted);
+    if (static_cast<size_t>(plan.n_decodes) < plan.sequences.size()) {
+      ASSERT_EQ(n_drafted, 0);
+    }
+    int32_t n_wanted = 0;
+    for (const Speculation& one : wanted) n_wanted += one.n_tokens;
+    reached_.drafted += n_drafted;
+    reached_.drafts_cut += n_drafted > 0 && n_drafted < n_wanted ? 1 : 0;
+  }
+
   // Prompts keep the time that streams leave, but never stand still.
   void check_gap(const StepPlan& plan) {
     const Budget& budget = scheduler_.budget();
@@ -296,7 +368,7 @@ class Simulation {
     for (size_t i = 0; i < plan.sequences.size(); ++i) {
       const PlannedSequence& planned = plan.sequences[i];
       if (i < static_cast<size_t>(plan.n_decodes)) {
-        ASSERT_EQ(planned.n_tokens, 1);
+        ASSERT_EQ(planned.n_tokens, 1 + planned.n_drafted);
         continue;
       }
       prompts_ns += costs_.prompt_ns(planned.n_tokens, planned.first_position);
@@ -314,6 +386,7 @@ class Simulation {
   Scheduler scheduler_;
   StepCosts costs_;
   std::map<SequenceId, Job> jobs_;
+  std::map<SequenceId, std::vector<TokenId>> drafts_;  // for the step
   std::vector<std::vector<uint64_t>> memory_;  // per page and position
   SequenceId next_id_ = 1;
   int64_t n_accepted_ = 0;
@@ -335,6 +408,10 @@ TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
   EXPECT_GT(reached.evictions, 1000);
   EXPECT_GT(reached.chunks_cut, 1000);
   EXPECT_GT(reached.spoilt, 100);
+  EXPECT_GT(reached.drafted, 10000);
+  EXPECT_GT(reached.confirmed, 1000);
+  EXPECT_GT(reached.rejected, 1000);
+  EXPECT_GT(reached.drafts_cut, 1000);
 }
 
 }  // namespace

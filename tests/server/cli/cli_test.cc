@@ -87,6 +87,22 @@ TEST(Run, SamePromptChunkingSameBytes) {
   EXPECT_GT(first.size(), 20U);
 }
 
+TEST(Run, SpeculationChangesNoByte) {
+  const std::string demo = QUERN_SOURCE_DIR "/models/demo/stories260K.gguf";
+  const std::vector<std::vector<std::string>> ways = {
+      {"--speculative", "off"},
+      {"--speculative", "ngram", "--draft-max", "3"},
+      {"--speculative", "draft", "--draft-model", demo}};
+  for (std::vector<std::string> arguments : ways) {
+    arguments.insert(arguments.begin(), {"run", "--temperature", "0", "--verbose"});
+    arguments.emplace_back("");
+    const Outcome outcome = run_quern(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, published_text());
+    EXPECT_THAT(outcome.err, HasSubstr("\n  speculation "));
+  }
+}
+
 TEST(Run, TakesThePromptFromStandardInput) {
   const Outcome outcome = run_quern({"run", "--temperature", "0", "-n", "5"}, "Lily was");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -131,6 +147,14 @@ TEST(Errors, Options) {
   expect_failure(run_quern({"run", "x"}, "", {"QUERN_TEMPERATURE=-1"}), 1, "environment");
   expect_failure(run_quern({"run", "--config", "/does/not/exist.toml", "x"}), 1,
                  "/does/not/exist.toml");
+}
+
+TEST(Errors, SpeculationOptionsThatContradictEachOther) {
+  expect_failure(run_quern({"run", "--speculative", "draft", "x"}), 1, "--draft-model");
+  expect_failure(run_quern({"run", "--speculative", "off", "--draft-model", "d.gguf", "x"}), 1,
+                 "leave one of them out");
+  expect_failure(run_quern({"run", "--draft-model", "/does/not/exist.gguf", "x"}), 1,
+                 "/does/not/exist.gguf");
 }
 
 TEST(Errors, Usage) {
