@@ -137,12 +137,15 @@ StepPlan Scheduler::plan(const StepCosts& costs, std::span<const Speculation> dr
   return plan;
 }
 
-// Oldest first; make_room() may take sequences off the end of running_ meanwhile.
+// Pages first, then tokens: who asks for a page may take it from one that has got its own already.
 void Scheduler::plan_decodes(StepPlan& plan) {
-  for (size_t i = 0; i < running_.size(); ++i) {
-    const SequenceId id = running_[i];
-    if (entry(id).n_missing() != 1) continue;
-    if (make_room(id, plan)) plan_tokens(id, 1, plan);
+  const std::vector<SequenceId> before = running_;
+  for (const SequenceId id : before) {
+    const Entry& found = entry(id);
+    if (found.state == State::kRunning && found.n_missing() == 1) make_room(id, plan);
+  }
+  for (const SequenceId id : running_) {
+    if (entry(id).n_missing() == 1) plan_tokens(id, 1, plan);
   }
 }
 

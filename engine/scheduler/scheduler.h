@@ -7,8 +7,9 @@
 // served share first. A waiting sequence is admitted in the order of WaitQueue when there are pages
 // for all its tokens so far and a spare one for each running sequence that may still grow. Pages of
 // equal prompts of one share are computed once and shared (PrefixTree). When a page is missing,
-// unused pages of the tree are given up, then the newest running sequence gives up its pages and
-// waits again; the oldest always advances, so every sequence ends. Drafts of tokens to come are
+// unused pages of the tree are given up, then a running sequence gives up its pages and waits
+// again: one of the share that holds most pages, of these the least urgent, then the newest. The
+// oldest of all never does and always advances, so every sequence ends. Drafts of tokens to come are
 // checked in steps without prompts, in whatever tokens, rows and pages are left; they count as
 // computed, and the tree learns of them, only once they are confirmed. Invariant: every page in use
 // is in the tables of running sequences only, and a page that is written is in exactly one table
@@ -172,9 +173,11 @@ class Scheduler {
   int64_t pages_kept_for_growth() const;
   bool free_pages(int64_t n);
   bool secure(Entry& wanting, StepPlan& plan);
-  bool make_room(SequenceId id, StepPlan& plan);
+  void make_room(SequenceId id, StepPlan& plan);
   int64_t room_behind(Entry& found, int64_t n_wanted);
-  void preempt_newest(StepPlan& plan);
+  std::map<ShareId, int64_t> pages_held() const;
+  SequenceId choose_victim() const;
+  SequenceId preempt_one(StepPlan& plan);
   void give_up_pages(Entry& found);
   void drop_surplus();
   PageId parent_of(const Entry& found, int64_t index) const;

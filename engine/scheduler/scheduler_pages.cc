@@ -1,6 +1,7 @@
 // The Scheduler's dealings with pages: admission, growth, preemption, and what equal prompts share.
 #include <algorithm>
 #include <new>
+#include <tuple>
 #include <utility>
 
 #include "config/base/check.h"
@@ -94,14 +95,11 @@ bool Scheduler::secure(Entry& wanting, StepPlan& plan) {
   return true;
 }
 
-// False when `id` had to give up its own pages.
-bool Scheduler::make_room(SequenceId id, StepPlan& plan) {
+// Until `id` has its pages or has given up its own.
+void Scheduler::make_room(SequenceId id, StepPlan& plan) {
   while (!secure(entry(id), plan)) {
-    const bool itself = running_.back() == id;
-    preempt_newest(plan);
-    if (itself) return false;
+    if (preempt_one(plan) == id) return;
   }
-  return true;
 }
 
 // For how many of `n_wanted` more positions there are pages that no sequence uses.
@@ -115,18 +113,50 @@ int64_t Scheduler::room_behind(Entry& found, int64_t n_wanted) {
   return std::min(n_wanted, found.pages.capacity() - found.n_tokens());
 }
 
-// The newest is never in the plan yet when an older one makes room: decodes are planned oldest
-// first and prompts after all decodes.
-void Scheduler::preempt_newest(StepPlan& plan) {
+// By share. Shares have no page in common, so a page counts once, for whoever holds it.
+std::map<ShareId, int64_t> Scheduler::pages_held() const {
+  std::map<ShareId, int64_t> held;
+  std::vector<bool> seen(static_cast<size_t>(pool_.n_pages()));
+  for (const SequenceId id : running_) {
+    const Entry& found = entry(id);
+    int64_t& count = held[found.ticket.share];
+    for (const PageId page : found.pages.pages()) {
+      count += seen[static_cast<size_t>(page)] ? 0 : 1;
+      seen[static_cast<size_t>(page)] = true;
+    }
+  }
+  return held;
+}
+
+// The oldest is spared, so that it ends and the next oldest is spared after it: nobody's work is
+// undone for ever. Of the others, one of the share that holds most: when all pages are taken, that
+// is a share with its part or more. Within it the least urgent, then the newest.
+SequenceId Scheduler::choose_victim() const {
   // Alone it would fit: add() refuses what outgrows the pool.
   CHECK(running_.size() > 1);
-  const SequenceId id = running_.back();
-  CHECK(plan.sequences.empty() || plan.sequences.back().id < id);
+  const std::map<ShareId, int64_t> held = pages_held();
+  const auto rank = [&](SequenceId id) {
+    const WaitQueue::Ticket& ticket = entry(id).ticket;
+    return std::tuple(held.at(ticket.share), ticket.share, ticket.priority, id);
+  };
+  return *std::max_element(running_.begin() + 1, running_.end(),
+                           [&](SequenceId a, SequenceId b) { return rank(a) < rank(b); });
+}
+
+// Before anything is planned, so that nothing of the victim's is.
+SequenceId Scheduler::preempt_one(StepPlan& plan) {
+  CHECK(plan.sequences.empty());
+  const SequenceId id = choose_victim();
   Entry& victim = entry(id);
+  const auto pages = victim.pages.pages();
+  std::erase_if(plan.copies, [&](const PageCopy& copy) {
+    return std::find(pages.begin(), pages.end(), copy.to) != pages.end();
+  });
   stop_running(id, victim);
   victim.state = State::kWaiting;
   queue_.push(victim.ticket);
   plan.preempted.push_back(id);
+  return id;
 }
 
 void Scheduler::give_up_pages(Entry& found) {

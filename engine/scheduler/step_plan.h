@@ -34,7 +34,7 @@ struct StepPlan {
   int32_t n_outputs = 0;
   int32_t n_decodes = 0;  // of `sequences`, the first ones: one token after those drawn so far
   int32_t n_drafted = 0;  // of n_tokens; 0 when there are prompts
-  // Sequences that lost their pages to older ones; they wait again and recompute later.
+  // Sequences that lost their pages to others; they wait again and recompute later.
   std::vector<SequenceId> preempted;
 
   bool empty() const { return sequences.empty(); }

@@ -10,6 +10,7 @@
 #include "models/loader/model.h"
 #include "models/loader/speed_estimate.h"
 #include "server/cli/bench_runner.h"
+#include "server/cli/bench_serve.h"
 #include "server/cli/ceilings.h"
 #include "server/cli/option_flags.h"
 
@@ -320,8 +321,11 @@ Action define_bench(CLI::App& app, const Process& process) {
       ->check(CLI::Range(1, 1000));
   app.add_flag("--no-measure", arguments->no_measure, "do not measure the machine's ceilings");
   app.add_flag("--json", arguments->json, "print the report as JSON");
+  const CLI::App* serve = app.add_subcommand("serve", "put load on a server and time its answers");
+  const Action bench_serve = define_bench_serve(*app.get_subcommand("serve"), process);
   app.footer(
       "\nExamples:\n"
+      "  quern bench serve http://127.0.0.1:8080 -c 16      see `quern bench serve --help`\n"
       "  quern bench model.gguf\n"
       "  quern bench model.gguf -p 512 -n 128 -b 1 -c 0 -r 5 --json\n"
       "  quern bench model.gguf --isa avx2 -t 1\n"
@@ -330,7 +334,8 @@ Action define_bench(CLI::App& app, const Process& process) {
       "reading\n"
       "weights and context takes up, \"of int8\" the share of the multiply-add rate of the vector\n"
       "units. Both ceilings are measured right before and after each repetition.\n");
-  return [arguments, &process] {
+  return [arguments, serve, bench_serve, &process] {
+    if (serve->parsed()) return bench_serve();
     if (const Status done = bench(process, *arguments); !done.ok()) {
       return fail(process, done.error());
     }

@@ -1,4 +1,5 @@
-// Sockets: listening, and reading and writing with deadlines. The only place with socket calls.
+// Sockets: listening, and reading and writing with deadlines. With dial.h, which connects, the only
+// place with socket calls.
 //
 // Every connection is non-blocking; waiting happens in poll with a bound. Nothing raises SIGPIPE.
 #pragma once

@@ -31,12 +31,14 @@ struct Job {
   int64_t target = 0;  // ends when that many are known
   int64_t next_output = 0;
   ShareId share = 0;
+  int32_t priority = 0;
   bool drawn = false;  // of the prompt's logits
 };
 
 // What is reached at least once over all seeds, or the simulation has lost its teeth.
 struct Reached {
   int64_t preemptions = 0;
+  int64_t older_victims = 0;  // preempted although newer ones went on
   int64_t cached_tokens = 0;
   int64_t copies = 0;
   int64_t forks = 0;
@@ -113,6 +115,7 @@ class Simulation {
       job.target = job.n_prompt + 1 + draw(16);
       job.next_output = draw(8) == 0 ? draw(static_cast<uint32_t>(job.n_prompt)) : job.n_prompt - 1;
       job.share = static_cast<ShareId>(draw(3));
+      job.priority = draw(3) - 1;
       std::optional<SequenceId> leader;
       for (int members = draw(4) == 0 ? 2 + draw(3) : 1; members > 0; --members) {
         const SequenceId id = next_id_++;
@@ -127,7 +130,7 @@ class Simulation {
     const int64_t capacity = int64_t{budget.n_pages} * budget.page_tokens;
     const int64_t positions = std::max(job.n_prompt, job.target - 1);
     const Status added = scheduler_.add(
-        {id, job.tokens, positions, job.next_output, job.share, draw(3) - 1, leader});
+        {id, job.tokens, positions, job.next_output, job.share, job.priority, leader});
     EXPECT_EQ(added.ok(), positions <= capacity);
     if (!added.ok()) return false;
     ++n_accepted_;
@@ -156,10 +159,12 @@ class Simulation {
         streams.push_back(id);
       }
     }
+    const Holdings before = look_at_pages();
     const std::vector<Speculation> wanted = make_drafts();
     const StepPlan plan = scheduler_.plan(costs_, wanted);
     ASSERT_EQ(scheduler_.check_integrity(), std::nullopt);
     ASSERT_EQ(plan.empty(), jobs_.empty());
+    check_victims(plan, before);
     check_limits(plan);
     check_streams(plan, streams);
     check_gap(plan);
@@ -286,6 +291,13 @@ class Simulation {
     }
   }
 
+  bool is_held(PageId page) const {
+    return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) {
+      const auto pages = scheduler_.pages(item.first);
+      return std::find(pages.begin(), pages.end(), page) != pages.end();
+    });
+  }
+
   void check_limits(const StepPlan& plan) {
     const Budget& budget = scheduler_.budget();
     int32_t n_tokens = 0;
@@ -313,6 +325,8 @@ class Simulation {
         ASSERT_EQ(owner, planned.id) << "two sequences write page " << page;
       }
     }
+    // Nothing is copied for one that has given its pages up.
+    for (const PageCopy& copy : plan.copies) ASSERT_TRUE(is_held(copy.to));
     ASSERT_EQ(n_tokens, plan.n_tokens);
     ASSERT_EQ(n_outputs, plan.n_outputs);
     ASSERT_LE(n_tokens, budget.max_step_tokens);
@@ -325,6 +339,71 @@ class Simulation {
       for (size_t i = 0; i < std::min(n_read, pages.size()); ++i) {
         const auto owner = written.find(pages[i]);
         ASSERT_TRUE(owner == written.end() || owner->second == id);
+      }
+    }
+  }
+
+  // Who runs, what each share holds, and how many pages its streams may take in the next step.
+  struct Holdings {
+    std::set<SequenceId> running;
+    std::map<ShareId, std::set<PageId>> pages;
+    std::map<ShareId, size_t> growth;
+  };
+  Holdings look_at_pages() const {
+    Holdings out;
+    for (const auto& [id, job] : jobs_) {
+      const auto pages = scheduler_.pages(id);
+      if (pages.empty()) continue;
+      out.running.insert(id);
+      out.pages[job.share].insert(pages.begin(), pages.end());
+      const auto n_tokens = static_cast<int64_t>(job.tokens.size());
+      if (scheduler_.n_computed(id) + 1 == n_tokens) ++out.growth[job.share];
+    }
+    return out;
+  }
+
+  // Those that ran before and run on.
+  std::vector<SequenceId> survivors(const StepPlan& plan, const Holdings& before) const {
+    std::vector<SequenceId> out;
+    for (const SequenceId id : before.running) {
+      const auto& gone = plan.preempted;
+      if (std::find(gone.begin(), gone.end(), id) == gone.end()) out.push_back(id);
+    }
+    return out;
+  }
+
+  // The oldest loses nothing. A share that gave way held as much as any that did not, but for the
+  // pages that both took in this step; and within it nobody less entitled went on.
+  void check_victims(const StepPlan& plan, const Holdings& before) {
+    if (plan.preempted.empty()) return;
+    const std::vector<SequenceId> left = survivors(plan, before);
+    const SequenceId oldest = *before.running.begin();
+    ASSERT_FALSE(left.empty());
+    ASSERT_EQ(left.front(), oldest) << "the oldest gave its pages up";
+    std::map<ShareId, std::set<PageId>> kept;
+    std::set<ShareId> could_give;
+    for (const SequenceId id : left) {
+      const auto pages = scheduler_.pages(id);
+      kept[jobs_.at(id).share].insert(pages.begin(), pages.end());
+      if (id != oldest) could_give.insert(jobs_.at(id).share);
+    }
+    const auto growth = [&](ShareId share) {
+      const auto found = before.growth.find(share);
+      return found == before.growth.end() ? 0 : found->second;
+    };
+    for (const SequenceId id : plan.preempted) {
+      const Job& victim = jobs_.at(id);
+      for (const ShareId share : could_give) {
+        if (share == victim.share) continue;
+        ASSERT_GE(before.pages.at(victim.share).size() + growth(victim.share) + growth(share),
+                  kept.at(share).size())
+            << "share " << share << " holds more than that of " << id;
+      }
+      for (const SequenceId other : left) {
+        const Job& job = jobs_.at(other);
+        if (other > id) ++reached_.older_victims;
+        if (other == oldest || job.share != victim.share) continue;
+        ASSERT_LT(std::pair(job.priority, other), std::pair(victim.priority, id));
       }
     }
   }
@@ -401,6 +480,7 @@ TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
     ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
   }
   EXPECT_GT(reached.preemptions, 1000);
+  EXPECT_GT(reached.older_victims, 1000);
   EXPECT_GT(reached.cached_tokens, 10000);
   EXPECT_GT(reached.copies, 1000);
   EXPECT_GT(reached.forks, 1000);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 namespace quern::engine {
 namespace {
@@ -128,6 +129,111 @@ TEST(Scheduler, PreemptsTheNewestAndRecomputesIt) {
   EXPECT_EQ(plan.sequences[0].id, 2U);
   EXPECT_EQ(plan.sequences[0].first_position, 0);
   EXPECT_GT(plan.sequences[0].n_tokens, 3);  // its generated tokens again, as prompt
+}
+
+// Lives of sequences that all generate until a page is missing.
+class PagesRunOut : public testing::Test {
+ protected:
+  static Budget tight() {
+    Budget budget = small();
+    budget.max_running = 4;
+    budget.max_step_tokens = 64;
+    budget.max_step_outputs = 4;
+    budget.max_idle_pages = 0;
+    return budget;
+  }
+  void start(SequenceId id, int64_t n_tokens, NewSequence rest = {}) {
+    ASSERT_TRUE(add(scheduler_, id, n_tokens, 40, rest).ok());
+    advance(scheduler_, scheduler_.plan());
+    ASSERT_EQ(scheduler_.n_computed(id), n_tokens);
+  }
+  // The first step in which somebody gives pages up.
+  StepPlan next_preemption() {
+    for (int step = 0; step < 40; ++step) {
+      StepPlan plan = scheduler_.plan();
+      EXPECT_EQ(scheduler_.check_integrity(), std::nullopt);
+      if (!plan.preempted.empty()) return plan;
+      advance(scheduler_, plan);
+    }
+    ADD_FAILURE() << "pages never ran out";
+    return {};
+  }
+
+  Scheduler scheduler_{tight()};
+};
+
+TEST_F(PagesRunOut, AKeyThatHoldsMoreThanItsPartGivesWayFirst) {
+  start(1, 12, {.share = 1});
+  start(2, 12, {.share = 1});
+  start(3, 3, {.share = 2});
+  const StepPlan plan = next_preemption();
+  EXPECT_EQ(plan.preempted, std::vector<SequenceId>{2}) << "not the newest, of another key";
+  EXPECT_EQ(planned_ids(plan), (std::vector<SequenceId>{1, 3}));
+}
+
+TEST_F(PagesRunOut, TheSmallerKeyKeepsItsPagesWhenItAsksForOne) {
+  start(1, 14, {.share = 1});  // 4 pages, full after two more
+  start(2, 14, {.share = 1});
+  start(3, 8, {.share = 2});  // the other two, full now: it is the one that asks
+  const StepPlan plan = scheduler_.plan();
+  EXPECT_EQ(plan.preempted, std::vector<SequenceId>{2}) << "though it had its place in the step";
+  EXPECT_EQ(planned_ids(plan), (std::vector<SequenceId>{1, 3}));
+  EXPECT_EQ(scheduler_.check_integrity(), std::nullopt);
+  advance(scheduler_, plan);
+}
+
+TEST_F(PagesRunOut, WithinAKeyTheLeastUrgentGivesWay) {
+  start(1, 8);
+  start(2, 8, {.priority = 5});
+  start(3, 8);
+  start(4, 8, {.priority = 5});
+  EXPECT_EQ(next_preemption().preempted, std::vector<SequenceId>{4}) << "of equals the newest";
+  scheduler_.remove(4);
+  EXPECT_EQ(next_preemption().preempted, std::vector<SequenceId>{2});
+}
+
+TEST_F(PagesRunOut, TheOldestIsSparedWhateverItHolds) {
+  start(1, 20, {.share = 1, .priority = 9});
+  start(2, 4, {.share = 2});
+  start(3, 4, {.share = 2, .priority = -9});
+  std::set<SequenceId> preempted;
+  for (int step = 0; step < 19; ++step) {
+    const StepPlan plan = scheduler_.plan();
+    preempted.insert(plan.preempted.begin(), plan.preempted.end());
+    ASSERT_EQ(plan.sequences.front().id, 1U);
+    if (scheduler_.n_computed(1) + 1 == 40) break;
+    advance(scheduler_, plan);
+  }
+  EXPECT_EQ(preempted, (std::set<SequenceId>{2, 3}));
+}
+
+// What a page holds that four sequences share is counted once.
+TEST_F(PagesRunOut, SharedPagesCountOnce) {
+  Budget budget = tight();
+  budget.max_idle_pages = INT32_MAX;
+  budget.n_pages = 12;
+  budget.max_running = 6;
+  budget.max_step_outputs = 6;
+  Scheduler scheduler(budget);
+  ASSERT_TRUE(add_text(scheduler, 1, 8, 7, {.share = 1}).ok());  // two pages
+  for (const SequenceId id : {2, 3}) {
+    ASSERT_TRUE(add_text(scheduler, id, 8, 7, {.share = 1, .leader = 1}).ok());
+  }
+  scheduler.commit(scheduler.plan());
+  for (const SequenceId id : {2, 3}) {
+    scheduler.fork(id);
+    scheduler.append_token(id, -1);
+  }
+  scheduler.append_token(1, -1);  // each needs a third page: five in all
+  ASSERT_TRUE(add(scheduler, 4, 12, 40, {.share = 2}).ok());
+  ASSERT_TRUE(add(scheduler, 5, 12, 40, {.share = 2}).ok());  // six
+  StepPlan plan;
+  for (int step = 0; step < 10 && plan.preempted.empty(); ++step) {
+    plan = scheduler.plan();
+    if (plan.preempted.empty()) advance(scheduler, plan);
+  }
+  EXPECT_EQ(plan.preempted, std::vector<SequenceId>{5});
+  EXPECT_EQ(scheduler.n_running(), 4);
 }
 
 TEST(Scheduler, RefusesWhatCanNeverFit) {
