@@ -110,13 +110,13 @@ Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& ru
                                               " tokens exceed any memory; ask for less");
   }
   const int32_t outputs = std::min(run.sequences, run.max_step_tokens);
-  const int64_t widest = std::max({hyper.n_embedding, hyper.query_width(), hyper.n_feed_forward});
+  const int64_t widths = std::max(hyper.n_embedding, hyper.query_width()) + hyper.n_feed_forward;
   MemoryEstimate out;
   out.weights = model.weight_bytes;
   out.kv = *kv;
   out.scratch = forward_scratch_bytes(hyper, run.max_step_tokens, outputs) +
                 padded_floats(outputs, hyper.n_vocab) +
-                static_cast<uint64_t>(run.max_step_tokens) * static_cast<uint64_t>(widest) * 3 / 2;
+                static_cast<uint64_t>(run.max_step_tokens) * static_cast<uint64_t>(widths) * 3 / 2;
   return out;
 }
 

@@ -6,8 +6,9 @@
 //   KV       sequences * ceil(context / kPageTokens) pages of
 //            2 * layers * kPageTokens * kv heads * head size * bytes per value
 //   scratch  the intermediate values of a step (models/graph/scratch.h), host logits, and the
-//            backend's copy of the activations in 8 bits: 1.5 bytes for each value of the widest
-//            input, which bounds 1 byte per value and the scales of each block
+//            backend's copy of the activations in 8 bits: 1.5 bytes for each value of the wider
+//            of a layer's inputs and of its feed-forward, which bounds 1 byte per value and the
+//            scales of each block
 //
 // Reads no tensor data and allocates nothing large.
 #pragma once

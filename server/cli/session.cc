@@ -30,8 +30,8 @@ Result<std::unique_ptr<backend::Backend>> open_backend(const options::Options& o
                      : "device cuda was asked for and there is " + devices.front().name +
                            ", but this version has no CUDA kernels yet; use --device cpu");
   }
-  return cpu::create_cpu_backend(
-      {profile, static_cast<int>(options.threads), options.kernel, options.isa});
+  return cpu::create_cpu_backend({profile, static_cast<int>(options.threads), options.kernel,
+                                  options.isa, cpu::pinning_of(options.pin)});
 }
 
 Result<std::shared_ptr<const gguf::GgufFile>> open_file(const options::Options& options) {
