@@ -86,6 +86,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.page_directory = needs.page_directory;
   engine_options.page_directory_bytes = needs.page_directory_bytes;
   engine_options.log = needs.log;
+  engine_options.machine = session->profile.profile.measured;
   engine_options.max_queued_per_share = needs.max_queued_per_key;
   engine_options.max_gap_ms = needs.max_gap_ms;
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);
