@@ -1,5 +1,6 @@
 #include "config/base/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "config/base/check.h"
@@ -40,11 +41,15 @@ uint32_t spin(const std::atomic<uint32_t>& word, Done done) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
+ThreadPool::ThreadPool(int n_threads, std::function<void(int worker)> start) {
   CHECK(n_threads >= 1 && n_threads < static_cast<int>(kInsideMask));
+  ranges_ = std::make_unique<Range[]>(static_cast<size_t>(n_threads));
   threads_.reserve(static_cast<size_t>(n_threads - 1));
   for (int worker = 1; worker < n_threads; ++worker) {
-    threads_.emplace_back([this, worker] { worker_main(worker); });
+    threads_.emplace_back([this, worker, start] {
+      if (start) start(worker);
+      worker_main(worker);
+    });
   }
 }
 
@@ -58,9 +63,13 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run(int64_t n_items, int64_t grain, void* context, Call call) {
   context_ = context;
   call_ = call;
-  n_items_ = n_items;
   grain_ = grain > 0 ? grain : 1;
-  next_.store(0, std::memory_order_relaxed);
+  const int64_t n_pieces = (n_items + grain_ - 1) / grain_;
+  for (int64_t worker = 0; worker < n_threads(); ++worker) {
+    Range& range = ranges_[static_cast<size_t>(worker)];
+    range.next.store(n_pieces * worker / n_threads() * grain_, std::memory_order_relaxed);
+    range.end = std::min(n_items, n_pieces * (worker + 1) / n_threads() * grain_);
+  }
   // The release publishes the job to whoever joins.
   state_.fetch_add(kJobStep | kOpen, std::memory_order_release);
   state_.notify_all();
@@ -76,12 +85,16 @@ void ThreadPool::run(int64_t n_items, int64_t grain, void* context, Call call) {
 }
 
 void ThreadPool::work(int worker) {
-  const int64_t n_items = n_items_;
   const int64_t grain = grain_;
-  for (;;) {
-    const int64_t begin = next_.fetch_add(grain, std::memory_order_relaxed);
-    if (begin >= n_items) return;
-    call_(context_, begin, begin + grain < n_items ? begin + grain : n_items, worker);
+  for (int i = 0; i < n_threads(); ++i) {
+    Range& range = ranges_[static_cast<size_t>((worker + i) % n_threads())];
+    const int64_t end = range.end;
+    // Looked at first, since threads that find nothing must not fight for the counter.
+    while (range.next.load(std::memory_order_relaxed) < end) {
+      const int64_t begin = range.next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= end) break;
+      call_(context_, begin, std::min(begin + grain, end), worker);
+    }
   }
 }
 

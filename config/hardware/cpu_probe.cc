@@ -4,7 +4,6 @@
 // as the machine: processors by affinity and CPU quota, memory by the cgroup's limit.
 #include "config/hardware/cpu_probe.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include <optional>
 #include <set>
 #include <sstream>
+
+#include "config/hardware/topology.h"
 
 namespace quern::hardware {
 namespace {
@@ -70,19 +71,6 @@ int count_cpu_list(std::string_view list) {
     list.remove_prefix(comma + 1);
   }
   return count;
-}
-
-std::vector<int> allowed_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> allowed;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) allowed.push_back(cpu);
-    }
-  }
-  if (allowed.empty()) allowed.push_back(0);
-  return allowed;
 }
 
 // Whole processors that the cgroup's CPU quota amounts to, or nothing when there is none.

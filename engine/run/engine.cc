@@ -11,6 +11,7 @@
 #include "engine/run/model_digest.h"
 #include "engine/run/model_runner.h"
 #include "engine/run/speculation_setup.h"
+#include "engine/run/speed_meter.h"
 #include "engine/types/contract.h"
 #include "models/gguf/reader.h"
 
@@ -33,8 +34,8 @@ int32_t spare_outputs(const EngineOptions& options, int32_t max_running) {
 class ModelEngine final : public Engine {
  public:
   ModelEngine(std::shared_ptr<const loader::Model> model, const KvPlan& plan,
-              std::unique_ptr<EngineLoop> loop)
-      : model_(std::move(model)), plan_(plan), loop_(std::move(loop)) {}
+              std::shared_ptr<const SpeedMeter> meter, std::unique_ptr<EngineLoop> loop)
+      : model_(std::move(model)), plan_(plan), meter_(std::move(meter)), loop_(std::move(loop)) {}
 
   Result<std::unique_ptr<Stream>> submit(Request request) override {
     return loop_->submit(std::move(request));
@@ -44,7 +45,11 @@ class ModelEngine final : public Engine {
     return loop_->submit_group(std::move(requests));
   }
   bool share_is_full(std::string_view share) const override { return loop_->share_is_full(share); }
-  EngineStats stats() const override { return loop_->stats(); }
+  EngineStats stats() const override {
+    EngineStats stats = loop_->stats();
+    stats.speed = meter_->speed();
+    return stats;
+  }
   const loader::Model& model() const override { return *model_; }
   int64_t context_tokens() const override { return plan_.context_tokens; }
   uint64_t kv_bytes() const override { return plan_.bytes; }
@@ -53,6 +58,7 @@ class ModelEngine final : public Engine {
  private:
   std::shared_ptr<const loader::Model> model_;
   KvPlan plan_;
+  std::shared_ptr<const SpeedMeter> meter_;
   std::unique_ptr<EngineLoop> loop_;  // last: its thread ends before the model goes
 };
 
@@ -152,8 +158,13 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
 
   const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
                           loop.budget.max_step_outputs};
-  QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
+  QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> model_runner,
                          ModelRunner::create(model, backend, shape));
+  QUERN_ASSIGN_OR_RETURN(const loader::ModelSize size,
+                         loader::model_size(model->file(), options.kv_format));
+  auto meter = std::make_shared<SpeedMeter>(size.work, options.machine, options.log);
+  std::unique_ptr<StepRunner> runner =
+      std::make_unique<MeteredRunner>(std::move(model_runner), meter);
   std::unique_ptr<StoreWorker> store;
   if (!options.page_directory.empty() && loop.budget.max_idle_pages > 0) {
     QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
@@ -168,7 +179,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
                          EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store),
                                            std::move(speculator)));
   return std::unique_ptr<Engine>(
-      std::make_unique<ModelEngine>(std::move(model), plan, std::move(started)));
+      std::make_unique<ModelEngine>(std::move(model), plan, std::move(meter), std::move(started)));
 }
 
 }  // namespace quern::engine

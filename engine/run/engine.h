@@ -13,6 +13,7 @@
 
 #include "config/base/log.h"
 #include "config/base/result.h"
+#include "config/hardware/profile.h"
 #include "engine/run/speculation_options.h"
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
@@ -38,6 +39,7 @@ struct EngineOptions {
   int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
   SpeculationOptions speculation;  // off
+  hardware::Measured machine;  // what EngineStats::speed is predicted from
 };
 
 class Engine {

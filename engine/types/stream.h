@@ -18,6 +18,22 @@ struct DiskStats {
   uint64_t bytes = 0;
 };
 
+// Tokens of some steps, the time these took and the time they were predicted to take.
+struct StepSpeed {
+  uint64_t tokens = 0;
+  double seconds = 0;
+  double predicted_seconds = 0;  // 0: the machine was not measured
+
+  double rate() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  double predicted_rate() const {
+    return predicted_seconds > 0 ? static_cast<double>(tokens) / predicted_seconds : 0;
+  }
+};
+struct ModelSpeed {
+  StepSpeed prefill;
+  StepSpeed decode;
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t queued = 0;
@@ -41,6 +57,7 @@ struct EngineStats {
   // How long a request that comes now would wait for its first step, as measured so far.
   double predicted_wait_ms = 0;
   DiskStats disk;
+  ModelSpeed speed;
 };
 
 // The receiving end of one request; one reader thread. Destroying it cancels the request; the

@@ -6,6 +6,7 @@
 // process.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -50,6 +51,13 @@ class Backend {
   virtual Status begin_step(const ops::StepInputs& inputs) = 0;
   virtual void gather(const ops::GatherArgs& args) = 0;
   virtual void matmul(const ops::MatmulArgs& args) = 0;
+  // The two operations that it consists of, unless a backend has something better.
+  virtual void gated_matmul(const ops::GatedMatmulArgs& args) {
+    const std::array outputs = {args.gate, args.up};
+    matmul({args.x, args.x_stride, args.n_rows, outputs});
+    gated_activation({args.activation, args.gate.y, args.gate.y_stride, args.up.y, args.up.y_stride,
+                      args.y, args.y_stride, args.n_rows, args.gate.weight->view.n_rows});
+  }
   virtual void rms_norm(const ops::RmsNormArgs& args) = 0;
   virtual void rope_table(const ops::RopeTableArgs& args) = 0;
   virtual void rope(const ops::RopeArgs& args) = 0;

@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "kernels/cpu/format_kernels.h"
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/step_layout.h"
+#include "kernels/cpu/thread_places.h"
 #include "kernels/dispatch/plan.h"
 
 namespace quern::cpu {
@@ -32,9 +34,9 @@ using ops::OpId;
 // microsecond).
 constexpr int64_t kPieceValues = 16384;
 // Multiply-adds a piece of a matrix product has at least.
-constexpr int64_t kPieceProducts = 256 * 1024;
+constexpr int64_t kPieceProducts = 64 * 1024;
 // Pieces per thread at most, for an even finish.
-constexpr int64_t kPiecesPerThread = 8;
+constexpr int64_t kPiecesPerThread = 16;
 
 struct CpuWeight final : dispatch::Weight {
   MatmulFn matmul = nullptr;
@@ -55,18 +57,23 @@ int64_t panels_of(const dispatch::Weight& weight) {
   return (weight.view.n_rows + kPanelRows - 1) / kPanelRows;
 }
 
+const std::byte* panel_of(const dispatch::Weight& weight, int64_t panel) {
+  return weight.view.data + panel * kPanelRows * weight.view.row_bytes;
+}
+
 class CpuBackend final : public backend::Backend {
  public:
-  CpuBackend(Planner planner, int threads)
-      : planner_(std::move(planner)), pool_(threads), workers_(threads) {}
+  CpuBackend(Planner planner, int threads, ThreadPlaces places)
+      : planner_(std::move(planner)),
+        places_(std::move(places)),
+        pool_(threads, [this](int worker) { places_.bind(worker); }),
+        workers_(threads) {}
 
   // Picks the rows of all operations without a weight.
   Status choose_ops();
 
   std::string_view name() const override { return "cpu"; }
-  Result<std::unique_ptr<backend::Buffer>> allocate(size_t bytes, std::string_view what) override {
-    return allocate_host(bytes, what);
-  }
+  Result<std::unique_ptr<backend::Buffer>> allocate(size_t bytes, std::string_view what) override;
   Result<std::unique_ptr<const dispatch::Weight>> load_weight(const tensor::TensorView& view,
                                                               std::string_view name) override;
   Result<std::unique_ptr<backend::Buffer>> load_floats(const float* values, size_t n,
@@ -76,6 +83,7 @@ class CpuBackend final : public backend::Backend {
   Status begin_step(const ops::StepInputs& inputs) override;
   void gather(const ops::GatherArgs& args) override;
   void matmul(const ops::MatmulArgs& args) override;
+  void gated_matmul(const ops::GatedMatmulArgs& args) override;
   void rms_norm(const ops::RmsNormArgs& args) override;
   void rope_table(const ops::RopeTableArgs& args) override;
   void rope(const ops::RopeArgs& args) override;
@@ -92,7 +100,10 @@ class CpuBackend final : public backend::Backend {
     std::memcpy(host, device, n * sizeof(float));
   }
   void select_outputs(const float* x, int64_t n_cols, float* y) override;
-  Status finish_step() override { return std::exchange(trouble_, ok_status()); }
+  Status finish_step() override {
+    places_.release();
+    return std::exchange(trouble_, ok_status());
+  }
 
  private:
   template <typename Function>
@@ -106,11 +117,36 @@ class CpuBackend final : public backend::Backend {
   bool prepare_experts(const ops::ExpertMatmulArgs& args);
   bool group_inputs(const ops::ExpertMatmulArgs& args, int64_t n_in, bool quantized, bool plain);
   void list_expert_jobs(const ops::ExpertMatmulArgs& args);
+  int64_t panels_per_piece(int64_t n_panels, int64_t n_in, int64_t n_rows) const;
+  void multiply(const MatmulTask& task, const ops::MatmulOutput& output, int64_t begin, int64_t end,
+                int worker) const;
+
+  // Rows that were quantized by the operation that wrote them.
+  struct ReadyRows {
+    const float* x = nullptr;
+    int64_t x_stride = 0;
+    int64_t n_rows = 0;
+    int64_t n_in = 0;
+    bool operator==(const ReadyRows&) const = default;
+  };
+  // Whether rows of n_in values are worth quantizing for `next`.
+  bool wants_quantized(const dispatch::Weight* next, int64_t n_in) const;
+  // Room in one of the stores, whose contents are other ones from here on.
+  bool make_room(size_t store, int64_t n_rows, int64_t n_in);
+  const ActivationStore& activations() const { return activations_[current_]; }
 
   Planner planner_;
+  const ThreadPlaces places_;
   ThreadPool pool_;
   WorkerScratch workers_;
-  ActivationStore activations_;
+  // Two, so that a gated product can write its result in this form: the first one for everything
+  // but that. The current one holds ready_, or else the rows of the product at work. Every
+  // operation but products forgets ready_ first, since it may write to them.
+  std::array<ActivationStore, 2> activations_;
+  size_t current_ = 0;
+  std::array<uint64_t, 2> versions_{};  // of their contents, never the same twice
+  uint64_t last_version_ = 0;
+  ReadyRows ready_;
   GrowingBuffer attention_parts_;
   // Inputs of experts by place, where they are not those of the step.
   ActivationStore grouped_activations_;
@@ -166,6 +202,13 @@ Status CpuBackend::choose_ops() {
   return ok_status();
 }
 
+Result<std::unique_ptr<backend::Buffer>> CpuBackend::allocate(size_t bytes, std::string_view what) {
+  QUERN_ASSIGN_OR_RETURN(auto buffer, allocate_host(bytes, what));
+  // Any thread may use any part of it.
+  if (places_.nodes().size() > 1) spread_over_nodes(*buffer, places_.nodes());
+  return buffer;
+}
+
 Result<std::unique_ptr<const dispatch::Weight>> CpuBackend::load_weight(
     const tensor::TensorView& view, std::string_view name) {
   const auto fail = [&](ErrorKind kind, std::string_view why) {
@@ -214,16 +257,30 @@ std::vector<std::string> CpuBackend::explain() const {
   std::vector<std::string> lines;
   lines.reserve(explanations_.size());
   for (const auto& [key, line] : explanations_) lines.push_back(line);
+  if (places_.bound()) lines.push_back("threads: " + places_.to_string());
   return lines;
 }
 
 Status CpuBackend::begin_step(const ops::StepInputs& inputs) {
   trouble_ = ok_status();
   inputs_ = inputs;
-  return layout_.set(inputs);
+  ready_ = {};
+  QUERN_RETURN_IF_ERROR(layout_.set(inputs));
+  places_.bind(0);
+  return ok_status();
+}
+
+bool CpuBackend::wants_quantized(const dispatch::Weight* next, int64_t n_in) const {
+  return next != nullptr && next->view.n_cols == n_in && own(next).kernels->quantized;
+}
+
+bool CpuBackend::make_room(size_t store, int64_t n_rows, int64_t n_in) {
+  versions_[store] = ++last_version_;
+  return good(activations_[store].reserve(n_rows, n_in));
 }
 
 void CpuBackend::gather(const ops::GatherArgs& args) {
+  ready_ = {};
   const tensor::TensorView& view = args.table->view;
   const GatherTask task = {view.data,  view.row_bytes,        view.n_cols, view.format->decode_row,
                            args.scale, inputs_.tokens.data(), args.y};
@@ -241,10 +298,14 @@ bool CpuBackend::prepare_matmul(const ops::MatmulArgs& args) {
     CHECK(output.weight->view.n_cols == n_in);
     (own(output.weight).kernels->quantized ? quantized : decoded) = true;
   }
-  if (!good(workers_.reserve_matmul(decoded ? n_in : 0))) return false;
+  const int64_t column = quantized && args.n_rows == 1 ? n_in : 0;
+  if (!good(workers_.reserve_matmul(decoded ? n_in : 0, column))) return false;
+  if (ReadyRows{args.x, args.x_stride, args.n_rows, n_in} == ready_) return true;
+  ready_ = {};
   if (!quantized) return true;
-  if (!good(activations_.reserve(args.n_rows, n_in))) return false;
-  const QuantizeTask task = {args.x, args.x_stride, n_in, activations_.rows()};
+  current_ = 0;
+  if (!make_room(current_, args.n_rows, n_in)) return false;
+  const QuantizeTask task = activations().task(args.x, args.x_stride, 0, n_in);
   const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
   pool_.parallel_for(args.n_rows, grain,
                      [&](int64_t begin, int64_t end, int) { ops_.quantize(task, begin, end); });
@@ -264,12 +325,28 @@ MatmulTask CpuBackend::matmul_task(const ops::MatmulArgs& args,
   task.decode = weight.view.format->decode_row;
   task.x = args.x;
   task.x_stride = args.x_stride;
-  task.xq = activations_.rows();
+  task.xq = activations().rows();
+  task.x_version = versions_[current_];
+  task.spread_values = workers_.spread_values();
   task.n_rows = args.n_rows;
   task.bias = output.bias;
   task.y = output.y;
   task.y_stride = output.y_stride;
   return task;
+}
+
+// Enough for the work of a piece, and few enough for an even finish.
+int64_t CpuBackend::panels_per_piece(int64_t n_panels, int64_t n_in, int64_t n_rows) const {
+  const int64_t panel_products = kPanelRows * n_in * n_rows;
+  const int64_t smallest = (kPieceProducts + panel_products - 1) / panel_products;
+  return std::max(smallest, n_panels / (kPiecesPerThread * pool_.n_threads()));
+}
+
+void CpuBackend::multiply(const MatmulTask& task, const ops::MatmulOutput& output, int64_t begin,
+                          int64_t end, int worker) const {
+  const CpuWeight& weight = own(output.weight);
+  const MatmulFn function = task.n_rows == 1 ? weight.matmul_one : weight.matmul;
+  function(task, begin, end, workers_.matmul(worker));
 }
 
 void CpuBackend::matmul(const ops::MatmulArgs& args) {
@@ -279,33 +356,79 @@ void CpuBackend::matmul(const ops::MatmulArgs& args) {
   int64_t n_panels = 0;
   for (const ops::MatmulOutput& output : args.outputs) n_panels += panels_of(*output.weight);
   const int64_t n_in = args.outputs.front().weight->view.n_cols;
-  const int64_t panel_products = kPanelRows * n_in * args.n_rows;
-  const int64_t smallest = (kPieceProducts + panel_products - 1) / panel_products;
-  const int64_t even = n_panels / (kPiecesPerThread * pool_.n_threads());
+  pool_.parallel_for(n_panels, panels_per_piece(n_panels, n_in, args.n_rows),
+                     [&](int64_t begin, int64_t end, int worker) {
+                       const bool goes_on = end < pool_.range_end(worker);
+                       int64_t first = 0;  // panel number of the output's first panel
+                       for (const ops::MatmulOutput& output : args.outputs) {
+                         const int64_t count = panels_of(*output.weight);
+                         const int64_t from = std::max(begin - first, int64_t{0});
+                         const int64_t to = std::min(end - first, count);
+                         if (from < to) {
+                           MatmulTask task = matmul_task(args, output);
+                           if (goes_on && to < count) task.following = panel_of(*output.weight, to);
+                           multiply(task, output, from, to, worker);
+                         }
+                         first += count;
+                       }
+                     });
+}
+
+// A piece is some columns of y: both products, their activation, and its quantized form.
+void CpuBackend::gated_matmul(const ops::GatedMatmulArgs& args) {
+  const int64_t n_out = args.gate.weight->view.n_rows;
+  CHECK(args.up.weight->view.n_rows == n_out);
+  const std::array outputs = {args.gate, args.up};
+  const ops::MatmulArgs product = {args.x, args.x_stride, args.n_rows, outputs};
+  if (args.n_rows <= 0 || !prepare_matmul(product)) return;
+  const ActivationStore& result = activations_[1 - current_];
+  const bool quantizes = wants_quantized(args.next, n_out);
+  if (quantizes && !make_room(1 - current_, args.n_rows, n_out)) return;
+  // By pairs of panels, since blocks of 32 are quantized together.
+  const int64_t n_panels = panels_of(*args.gate.weight);
+  const int64_t grain = panels_per_piece(2 * n_panels, args.gate.weight->view.n_cols, args.n_rows);
   pool_.parallel_for(
-      n_panels, std::max(smallest, even), [&](int64_t begin, int64_t end, int worker) {
-        int64_t first = 0;  // panel number of the output's first panel
-        for (const ops::MatmulOutput& output : args.outputs) {
-          const int64_t count = panels_of(*output.weight);
-          const int64_t from = std::max(begin - first, int64_t{0});
-          const int64_t to = std::min(end - first, count);
-          if (from < to) {
-            const CpuWeight& weight = own(output.weight);
-            const MatmulFn multiply = args.n_rows == 1 ? weight.matmul_one : weight.matmul;
-            multiply(matmul_task(args, output), from, to, workers_.matmul(worker));
-          }
-          first += count;
-        }
+      (n_panels + 1) / 2, (grain + 3) / 4, [&](int64_t begin, int64_t end, int worker) {
+        const int64_t last_panel = std::min(2 * end, n_panels);
+        MatmulTask gate = matmul_task(product, args.gate);
+        gate.following = panel_of(*args.up.weight, 2 * begin);
+        multiply(gate, args.gate, 2 * begin, last_panel, worker);
+        MatmulTask up = matmul_task(product, args.up);
+        if (end < pool_.range_end(worker)) up.following = panel_of(*args.gate.weight, last_panel);
+        multiply(up, args.up, 2 * begin, last_panel, worker);
+        const int64_t first = 2 * begin * kPanelRows;
+        const int64_t count = std::min(last_panel * kPanelRows, n_out) - first;
+        ops_.gated_activation(
+            {args.activation, args.gate.y + first, args.gate.y_stride, args.up.y + first,
+             args.up.y_stride, args.y + first, args.y_stride, args.n_rows, count},
+            0, args.n_rows);
+        if (quantizes)
+          ops_.quantize(result.task(args.y, args.y_stride, first, count), 0, args.n_rows);
       });
+  ready_ = {};
+  if (!quantizes) return;
+  current_ = 1 - current_;
+  ready_ = {args.y, args.y_stride, args.n_rows, n_out};
 }
 
 void CpuBackend::rms_norm(const ops::RmsNormArgs& args) {
+  ready_ = {};
+  const bool quantizes = wants_quantized(args.next, args.n_cols);
+  current_ = 0;
+  if (quantizes && !make_room(current_, args.n_rows, args.n_cols)) return;
+  const QuantizeTask task = activations().task(args.y, args.y_stride, 0, args.n_cols);
   const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
-  pool_.parallel_for(args.n_rows, grain,
-                     [&](int64_t begin, int64_t end, int) { ops_.rms_norm(args, begin, end); });
+  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      ops_.rms_norm(args, row, row + 1);
+      if (quantizes) ops_.quantize(task, row, row + 1);
+    }
+  });
+  if (quantizes) ready_ = {args.y, args.y_stride, args.n_rows, args.n_cols};
 }
 
 void CpuBackend::rope_table(const ops::RopeTableArgs& args) {
+  ready_ = {};
   const auto& positions = layout_.positions();
   pool_.parallel_for(static_cast<int64_t>(positions.size()), 16,
                      [&](int64_t begin, int64_t end, int) {
@@ -314,6 +437,7 @@ void CpuBackend::rope_table(const ops::RopeTableArgs& args) {
 }
 
 void CpuBackend::rope(const ops::RopeArgs& args) {
+  ready_ = {};
   const int64_t grain =
       std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_heads * args.head_dim));
   pool_.parallel_for(layout_.n_tokens(), grain,
@@ -321,6 +445,7 @@ void CpuBackend::rope(const ops::RopeArgs& args) {
 }
 
 void CpuBackend::kv_store(const ops::KvStoreArgs& args) {
+  ready_ = {};
   const auto& slots = layout_.slots(args.cache.page_tokens);
   const int64_t values = int64_t{args.cache.n_kv_heads} * args.cache.head_dim;
   const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, values));
@@ -330,6 +455,7 @@ void CpuBackend::kv_store(const ops::KvStoreArgs& args) {
 }
 
 void CpuBackend::attention(const ops::AttentionArgs& args) {
+  ready_ = {};
   CHECK(args.cache.page_tokens % 16 == 0 && args.cache.page_tokens > 0 &&
         kSpanPositions % args.cache.page_tokens == 0);
   CHECK(ops::kv_format_fits(args.cache.format, args.cache.head_dim));
@@ -342,32 +468,50 @@ void CpuBackend::attention(const ops::AttentionArgs& args) {
   if (!good(workers_.reserve_attention(bytes))) return;
   AttentionTask task = {&args, tiles.data(), 1, nullptr, 0};
   const auto n_items = static_cast<int64_t>(tiles.size()) * args.cache.n_kv_heads;
-  const auto run = [&](int64_t n, AttentionKernels::WithScratch function) {
-    pool_.parallel_for(n, 1, [&](int64_t begin, int64_t end, int worker) {
-      function(task, begin, end, workers_.attention(worker));
-    });
+  // An item writes the columns of its heads, which are whole blocks of 32 as a rule.
+  const int64_t width = args.n_heads * args.cache.head_dim;
+  const int64_t item_width = group * args.cache.head_dim;
+  const bool quantizes = wants_quantized(args.next, width) && item_width % 32 == 0;
+  current_ = 0;
+  if (quantizes && !make_room(current_, layout_.n_tokens(), width)) return;
+  const auto quantize_items = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; quantizes && i < end; ++i) {
+      const TokenTile& tile = tiles[static_cast<size_t>(i / args.cache.n_kv_heads)];
+      const int64_t first = i % args.cache.n_kv_heads * item_width;
+      ops_.quantize(activations().task(args.y, args.y_stride, first, item_width), tile.first_token,
+                    tile.first_token + tile.n_tokens);
+    }
   };
   const int32_t end = layout_.last_position() + 1;
   const int64_t n_spans = (end + kSpanPositions - 1) / kSpanPositions;
   if (n_spans == 1 || n_items >= kPiecesPerThread * pool_.n_threads()) {
-    return run(n_items, ops_.attention.whole);
+    pool_.parallel_for(n_items, 1, [&](int64_t first, int64_t last, int worker) {
+      ops_.attention.whole(task, first, last, workers_.attention(worker));
+      quantize_items(first, last);
+    });
+  } else {
+    // Too few items for an even finish: the spans of long contexts apart.
+    task.n_spans = n_spans;
+    task.part_floats = SoftmaxState::floats(args.cache.head_dim, tile_tokens * group);
+    const int64_t n_parts = n_items * n_spans;
+    if (!good(attention_parts_.reserve(
+            static_cast<size_t>(n_parts * task.part_floats) * sizeof(float), "attention"))) {
+      return;
+    }
+    task.parts = reinterpret_cast<float*>(attention_parts_.data());
+    pool_.parallel_for(n_parts, 1, [&](int64_t first, int64_t last, int worker) {
+      ops_.attention.part(task, first, last, workers_.attention(worker));
+    });
+    pool_.parallel_for(n_items, 1, [&](int64_t first, int64_t last, int) {
+      ops_.attention.join(task, first, last);
+      quantize_items(first, last);
+    });
   }
-  // Too few items for an even finish: the spans of long contexts apart.
-  task.n_spans = n_spans;
-  task.part_floats = SoftmaxState::floats(args.cache.head_dim, tile_tokens * group);
-  const int64_t n_parts = n_items * n_spans;
-  if (!good(attention_parts_.reserve(
-          static_cast<size_t>(n_parts * task.part_floats) * sizeof(float), "attention"))) {
-    return;
-  }
-  task.parts = reinterpret_cast<float*>(attention_parts_.data());
-  run(n_parts, ops_.attention.part);
-  pool_.parallel_for(n_items, 1, [&](int64_t first, int64_t last, int) {
-    ops_.attention.join(task, first, last);
-  });
+  if (quantizes) ready_ = {args.y, args.y_stride, layout_.n_tokens(), width};
 }
 
 void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {
+  ready_ = {};
   const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
   pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
     ops_.gated_activation(args, begin, end);
@@ -375,21 +519,25 @@ void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {
 }
 
 void CpuBackend::add(const ops::AddArgs& args) {
+  ready_ = {};
   pool_.parallel_for(args.n, kPieceValues,
                      [&](int64_t begin, int64_t end, int) { ops_.add(args, begin, end); });
 }
 
 void CpuBackend::scale(const ops::ScaleArgs& args) {
+  ready_ = {};
   pool_.parallel_for(args.n, kPieceValues,
                      [&](int64_t begin, int64_t end, int) { ops_.scale(args, begin, end); });
 }
 
 void CpuBackend::softcap(const ops::SoftcapArgs& args) {
+  ready_ = {};
   pool_.parallel_for(args.n, kPieceValues,
                      [&](int64_t begin, int64_t end, int) { ops_.softcap(args, begin, end); });
 }
 
 void CpuBackend::route(const ops::RouteArgs& args) {
+  ready_ = {};
   const int64_t grain = std::max<int64_t>(1, kPieceValues / args.routing.n_experts);
   pool_.parallel_for(args.n_rows, grain,
                      [&](int64_t begin, int64_t end, int) { ops_.route(args, begin, end); });
@@ -414,11 +562,13 @@ bool CpuBackend::prepare_experts(const ops::ExpertMatmulArgs& args) {
       (own(weight).kernels->quantized ? quantized : plain) = true;
     }
   }
-  if (!good(workers_.reserve_matmul(plain ? n_in : 0))) return false;
+  if (!good(workers_.reserve_matmul(plain ? n_in : 0, quantized ? n_in : 0))) return false;
+  ready_ = {};
   if (quantized) {
     const int64_t n_rows = args.x_by_place ? args.n_rows * args.routing.n_used : args.n_rows;
-    if (!good(activations_.reserve(n_rows, n_in))) return false;
-    const QuantizeTask task = {args.x, args.x_stride, n_in, activations_.rows()};
+    current_ = 0;
+    if (!make_room(current_, n_rows, n_in)) return false;
+    const QuantizeTask task = activations().task(args.x, args.x_stride, 0, n_in);
     const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
     pool_.parallel_for(n_rows, grain,
                        [&](int64_t begin, int64_t end, int) { ops_.quantize(task, begin, end); });
@@ -442,7 +592,7 @@ bool CpuBackend::group_inputs(const ops::ExpertMatmulArgs& args, int64_t n_in, b
     for (int64_t place = begin; place < end; ++place) {
       const int64_t row = args.routing.sources[place];
       if (quantized) {
-        copy_row(activations_.rows(), row, grouped_activations_.rows(), place, n_in);
+        copy_row(activations().rows(), row, grouped_activations_.rows(), place, n_in);
       }
       if (plain) std::copy_n(args.x + row * args.x_stride, n_in, grouped + place * n_in);
     }
@@ -452,7 +602,7 @@ bool CpuBackend::group_inputs(const ops::ExpertMatmulArgs& args, int64_t n_in, b
 
 void CpuBackend::list_expert_jobs(const ops::ExpertMatmulArgs& args) {
   const bool own_rows = has_own_rows(args);
-  const QuantizedRows& quantized = own_rows ? activations_.rows() : grouped_activations_.rows();
+  const QuantizedRows& quantized = own_rows ? activations().rows() : grouped_activations_.rows();
   const int64_t n_in = args.outputs.front().weights.front()->view.n_cols;
   const float* x = own_rows ? args.x : reinterpret_cast<const float*>(grouped_inputs_.data());
   const int64_t x_stride = own_rows ? args.x_stride : n_in;
@@ -461,7 +611,9 @@ void CpuBackend::list_expert_jobs(const ops::ExpertMatmulArgs& args) {
     const int64_t first = args.routing.firsts[e];
     const int64_t n_rows = args.routing.firsts[e + 1] - first;
     if (n_rows == 0) continue;
-    const int64_t first_input = args.n_rows == 1 && !args.x_by_place ? 0 : first;
+    const bool one_input = args.n_rows == 1 && !args.x_by_place;
+    const int64_t first_input = one_input ? 0 : first;
+    const uint64_t version = one_input ? versions_[current_] : ++last_version_;
     for (const ops::ExpertOutput& output : args.outputs) {
       const bool stacked = output.weights.size() == 1;
       const dispatch::Weight* weight = output.weights[stacked ? 0 : static_cast<size_t>(e)];
@@ -472,6 +624,7 @@ void CpuBackend::list_expert_jobs(const ops::ExpertMatmulArgs& args) {
       task.n_out = output.n_out;
       if (x != nullptr) task.x = x + first_input * x_stride;
       if (task.format != nullptr) task.xq = from_row(quantized, first_input);
+      task.x_version = version;
       task.y += first * output.y_stride;
       expert_jobs_.add(task, n_rows == 1 ? own(weight).matmul_one : own(weight).matmul);
     }
@@ -492,6 +645,7 @@ void CpuBackend::expert_matmul(const ops::ExpertMatmulArgs& args) {
 }
 
 void CpuBackend::expert_combine(const ops::ExpertCombineArgs& args) {
+  ready_ = {};
   const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
   pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
     ops_.expert_combine(args, begin, end);
@@ -499,6 +653,7 @@ void CpuBackend::expert_combine(const ops::ExpertCombineArgs& args) {
 }
 
 void CpuBackend::select_outputs(const float* x, int64_t n_cols, float* y) {
+  ready_ = {};
   for (const int32_t token : inputs_.outputs) {
     std::memcpy(y, x + token * n_cols, static_cast<size_t>(n_cols) * sizeof(float));
     y += n_cols;
@@ -506,6 +661,11 @@ void CpuBackend::select_outputs(const float* x, int64_t n_cols, float* y) {
 }
 
 }  // namespace
+
+Pinning pinning_of(std::string_view name) {
+  if (name == "on") return Pinning::kOn;
+  return name == "off" ? Pinning::kOff : Pinning::kAuto;
+}
 
 Result<std::unique_ptr<backend::Backend>> create_cpu_backend(const CpuBackendOptions& options) {
   const int threads =
@@ -518,7 +678,8 @@ Result<std::unique_ptr<backend::Backend>> create_cpu_backend(const CpuBackendOpt
   QUERN_ASSIGN_OR_RETURN(auto registry, dispatch::KernelRegistry::create(cpu_rows()));
   QUERN_ASSIGN_OR_RETURN(auto planner, Planner::create(registry, options.profile, options.isa_cap,
                                                        options.forced_rows));
-  auto cpu = std::make_unique<CpuBackend>(std::move(planner), threads);
+  auto cpu = std::make_unique<CpuBackend>(std::move(planner), threads,
+                                          ThreadPlaces(options.pinning, threads));
   QUERN_RETURN_IF_ERROR(cpu->choose_ops());
   return std::unique_ptr<backend::Backend>(std::move(cpu));
 }

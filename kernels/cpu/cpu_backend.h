@@ -5,6 +5,7 @@
 // number of threads, set of rows, batch and chunking. One thread at a time may use a backend.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,12 @@
 
 namespace quern::cpu {
 
+// Whether threads are bound to processors: kAuto where there are several memory nodes, because
+// there memory that a thread touched first is nearer to it than to others.
+enum class Pinning : uint8_t { kAuto, kOn, kOff };
+// "auto", "on", "off".
+Pinning pinning_of(std::string_view name);
+
 struct CpuBackendOptions {
   const hardware::HardwareProfile& profile;  // read during creation only
   int threads = 0;                           // 0: one per physical core
@@ -23,6 +30,7 @@ struct CpuBackendOptions {
   std::span<const std::string> forced_rows = {};
   // "", or the highest instruction set to use: "scalar" or a name of hardware/isa_list.inc.
   std::string_view isa_cap = {};
+  Pinning pinning = Pinning::kAuto;
 };
 
 // Errors: a forced row or cap that is unknown or not met by the machine, threads out of range.

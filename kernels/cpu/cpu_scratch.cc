@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "config/base/checked.h"
-#include "kernels/cpu/cpu_memory.h"
 
 namespace quern::cpu {
 namespace {
@@ -11,6 +10,10 @@ namespace {
 constexpr int64_t kLine = 64;
 
 int64_t line_up(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+int64_t page_up(int64_t bytes) {
+  constexpr auto kPage = static_cast<int64_t>(kThreadPage);
+  return (bytes + kPage - 1) / kPage * kPage;
+}
 
 // Hands out consecutive aligned pieces of a block.
 class Carver {
@@ -37,7 +40,7 @@ constexpr int64_t kAccumulators = int64_t{kMaxPassColumns} * kPanelRows;
 Status GrowingBuffer::reserve(size_t bytes, const char* what) {
   if (buffer_ != nullptr && buffer_->size() >= bytes) return ok_status();
   buffer_.reset();
-  QUERN_ASSIGN_OR_RETURN(buffer_, allocate_host(bytes, what));
+  QUERN_ASSIGN_OR_RETURN(buffer_, allocate_(bytes, what));
   return ok_status();
 }
 
@@ -86,30 +89,52 @@ Status ActivationStore::reserve(int64_t n_rows, int64_t n_in) {
   return ok_status();
 }
 
-Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
-  if (decoded_values <= decoded_values_) return ok_status();
+QuantizeTask ActivationStore::task(const float* x, int64_t x_stride, int64_t first,
+                                   int64_t n) const {
+  QuantizedRows part = rows_;
+  part.q += first;
+  part.d += first / 32;
+  part.sum_d32 += first / 32;
+  part.neg_sum32 += first / 32;
+  part.sum_d16 += first / 16;
+  part.neg_sum16 += first / 16;
+  return {x + first, x_stride, n, part};
+}
+
+Status WorkerScratch::reserve_matmul(int64_t decoded_values, int64_t spread_values) {
+  if (decoded_values <= decoded_values_ && spread_values <= spread_values_) return ok_status();
+  decoded_values = std::max(decoded_values, decoded_values_);
+  spread_values = std::max(spread_values, spread_values_);
+  // A tile of 1024 bytes for 64 values.
+  const int64_t spread_bytes = line_up(spread_values * 16);
   const int64_t decoded = decoded_values * kPanelRows;
-  const int64_t per_worker = line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) +
-                             line_up(kAccumulators * 4) + line_up(decoded * 4) +
-                             line_up(kTailBytes) + kLine;
+  const int64_t per_worker =
+      page_up(line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) + line_up(kAccumulators * 4) +
+              line_up(decoded * 4) + line_up(kTailBytes) + kLine + line_up(sizeof(SpreadColumn)) +
+              spread_bytes);
   QUERN_RETURN_IF_ERROR(matmul_memory_.reserve(static_cast<size_t>(per_worker) * matmul_.size(),
                                                "workers of the matrix product"));
-  Carver carver(matmul_memory_.data());
+  std::byte* memory = matmul_memory_.data();
   for (MatmulScratch& scratch : matmul_) {
+    Carver carver(memory);
     scratch.panel.q = carver.take<uint8_t>(kPanelBytes);
     scratch.panel.scale = carver.take<float>(kPanelGroups);
     scratch.panel.min = carver.take<float>(kPanelGroups);
     scratch.accumulator = carver.take<float>(kAccumulators);
     scratch.decoded = carver.take<float>(decoded);
     scratch.tail = carver.take<std::byte>(kTailBytes);
-    carver.take<std::byte>(1);
+    scratch.following = carver.take<const std::byte*>(1);
+    scratch.spread = carver.take<SpreadColumn>(1);
+    scratch.spread->tiles = carver.take<uint8_t>(spread_bytes);
+    memory += per_worker;
   }
   decoded_values_ = decoded_values;
+  spread_values_ = spread_values;
   return ok_status();
 }
 
 Status WorkerScratch::reserve_attention(size_t bytes_per_worker) {
-  const int64_t per_worker = line_up(static_cast<int64_t>(bytes_per_worker)) + kLine;
+  const int64_t per_worker = page_up(static_cast<int64_t>(bytes_per_worker));
   QUERN_RETURN_IF_ERROR(attention_memory_.reserve(
       static_cast<size_t>(per_worker) * attention_.size(), "workers of attention"));
   Carver carver(attention_memory_.data());

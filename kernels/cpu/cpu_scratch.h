@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "config/base/result.h"
 #include "kernels/backend/backend.h"
+#include "kernels/cpu/cpu_memory.h"
 #include "kernels/cpu/kernel_types.h"
 
 namespace quern::cpu {
@@ -15,11 +17,16 @@ namespace quern::cpu {
 // One block of memory that only grows.
 class GrowingBuffer {
  public:
+  using Allocate = Result<std::unique_ptr<backend::Buffer>> (*)(size_t bytes,
+                                                                std::string_view what);
+  explicit GrowingBuffer(Allocate allocate = allocate_host) : allocate_(allocate) {}
+
   // At least `bytes` bytes; the old contents are gone if it grew.
   Status reserve(size_t bytes, const char* what);
   std::byte* data() { return buffer_ ? buffer_->data() : nullptr; }
 
  private:
+  Allocate allocate_;
   std::unique_ptr<backend::Buffer> buffer_;
 };
 
@@ -34,27 +41,32 @@ class ActivationStore {
  public:
   Status reserve(int64_t n_rows, int64_t n_in);
   const QuantizedRows& rows() const { return rows_; }
+  // The task of quantizing n values of each row of x from value `first`; both are multiples of 32.
+  QuantizeTask task(const float* x, int64_t x_stride, int64_t first, int64_t n) const;
 
  private:
   GrowingBuffer memory_;
   QuantizedRows rows_{};
 };
 
-// Scratch of each worker of the pool, apart by whole cache lines.
+// Scratch of each worker of the pool, in pages of its own that it touches first.
 class WorkerScratch {
  public:
   explicit WorkerScratch(int n_workers) : matmul_(n_workers), attention_(n_workers) {}
 
-  // `decoded_values`: values of a row that matmul_decoded needs room for, or 0.
-  Status reserve_matmul(int64_t decoded_values);
+  // `decoded_values`: values of a row that matmul_decoded needs room for, or 0. `spread_values`: of
+  // a column that is multiplied alone, or 0.
+  Status reserve_matmul(int64_t decoded_values, int64_t spread_values);
+  int64_t spread_values() const { return spread_values_; }
   Status reserve_attention(size_t bytes_per_worker);
   const MatmulScratch& matmul(int worker) const { return matmul_[static_cast<size_t>(worker)]; }
   std::byte* attention(int worker) const { return attention_[static_cast<size_t>(worker)]; }
 
  private:
-  GrowingBuffer matmul_memory_;
-  GrowingBuffer attention_memory_;
+  GrowingBuffer matmul_memory_{allocate_thread_pages};
+  GrowingBuffer attention_memory_{allocate_thread_pages};
   int64_t decoded_values_ = -1;
+  int64_t spread_values_ = -1;
   std::vector<MatmulScratch> matmul_;
   std::vector<std::byte*> attention_;
 };

@@ -77,12 +77,22 @@ struct PanelFormat {
 using OracleDot = float (*)(const std::byte* row, const int8_t* q, const float* d, int64_t n_in);
 using DecodeRow = void (*)(const std::byte* src, float* dst, int64_t n_values);
 
+// A column of activations spread over tiles (matmul_tile_column-inl.h), and which one it is.
+struct SpreadColumn {
+  uint8_t* tiles;
+  int64_t n_tiles;   // that are zero where `pattern` has zeros
+  int64_t pattern;   // of a format; 0: none yet
+  uint64_t version;  // MatmulTask::x_version
+};
+
 // Memory of one worker; 64-byte aligned.
 struct MatmulScratch {
-  Panel panel;         // capacity kChunkValues, groups of 16
-  float* accumulator;  // [kMaxPassColumns][kPanelRows]
-  float* decoded;      // [kPanelRows][n_in padded], for float formats without a loader
-  std::byte* tail;     // kTailBytes: a chunk of the rows of a panel that is not full
+  Panel panel;                  // capacity kChunkValues, groups of 16
+  float* accumulator;           // [kMaxPassColumns][kPanelRows]
+  float* decoded;               // [kPanelRows][n_in padded], for float formats without a loader
+  std::byte* tail;              // kTailBytes: a chunk of the rows of a panel that is not full
+  const std::byte** following;  // MatmulTask::following of the last call
+  SpreadColumn* spread;
 };
 
 // y = x * weight^T + bias over panels of output features.
@@ -96,11 +106,16 @@ struct MatmulTask {
   DecodeRow decode;
   const float* x;  // float formats read this
   int64_t x_stride;
-  QuantizedRows xq;  // quantized formats read this
+  QuantizedRows xq;       // quantized formats read this
+  uint64_t x_version;     // differs between calls with different xq; 0: not known
+  int64_t spread_values;  // of a column, for which MatmulScratch::spread has room
   int64_t n_rows;
   const float* bias;  // or null
   float* y;
   int64_t y_stride;
+  // Where the panel begins that the worker multiplies after these ones, or null: it is asked for
+  // ahead, like the panels before it.
+  const std::byte* following;
 };
 // Computes panels begin..end-1 (panel p: outputs 16p..16p+15) for all rows.
 using MatmulFn = void (*)(const MatmulTask& task, int64_t begin, int64_t end,

@@ -197,11 +197,17 @@ QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end
   const int64_t panel_bytes = kPanelRows * task.row_bytes;
   const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
   const std::byte* first_panel = task.weight + begin * panel_bytes;
-  PanelPrefetch(first_panel, weight_end).advance(panel_bytes);
+  if (*scratch.following != first_panel) {
+    PanelPrefetch(first_panel, weight_end).advance(panel_bytes);
+  }
+  *scratch.following = task.following;
+  const std::byte* after_end = task.following != nullptr ? task.following + panel_bytes : nullptr;
+  const PanelPrefetch after(task.following, after_end);
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t first_row = panel * kPanelRows;
-    const std::byte* next = panel + 1 < end ? task.weight + (panel + 1) * panel_bytes : weight_end;
-    PanelPrefetch prefetch(next, weight_end);
+    PanelPrefetch prefetch =
+        panel + 1 < end ? PanelPrefetch(task.weight + (panel + 1) * panel_bytes, weight_end)
+                        : after;
     for (int64_t column = 0; column < task.n_rows; column += kMaxPassColumns) {
       const int64_t left = task.n_rows - column;
       const int64_t n_columns = left < kMaxPassColumns ? left : kMaxPassColumns;

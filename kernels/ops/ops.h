@@ -66,6 +66,10 @@ struct MatmulArgs {
   std::span<const MatmulOutput> outputs;
 };
 
+// Operations whose result y goes into a matrix product have a `next`: a weight that multiplies y,
+// or null. It is a hint and changes no value: a backend may bring y into the form which that
+// product reads while y is in its cache.
+
 // y[r, :] = x[r, :] / sqrt(mean(x[r, :]^2) + epsilon) * weight, over n_rows rows of n_cols values.
 // y == x is allowed. Row r starts at x + r * x_stride (QK-norm: a row is one head).
 struct RmsNormArgs {
@@ -77,6 +81,7 @@ struct RmsNormArgs {
   int64_t y_stride;
   int64_t n_rows;
   int64_t n_cols;
+  const dispatch::Weight* next = nullptr;
 };
 
 // cos and sin of position * inverse_frequency[i], times magnitude, for every token of the step.
@@ -171,6 +176,7 @@ struct AttentionArgs {
   int32_t window;  // 0: all positions
   float* y;        // [n_tokens, n_heads, head_dim], tokens y_stride values apart
   int64_t y_stride;
+  const dispatch::Weight* next = nullptr;
 };
 
 enum class Activation : uint8_t { kSilu, kGeluTanh };
@@ -186,6 +192,20 @@ struct GatedActivationArgs {
   int64_t y_stride;
   int64_t n_rows;
   int64_t n_cols;
+};
+
+// y = activation(x * gate^T) * (x * up^T), with the biases: a matrix product with the outputs gate
+// and up, then the gated activation of both. What gate.y and up.y hold afterwards is not defined.
+struct GatedMatmulArgs {
+  const float* x;  // [n_rows, n_in], rows x_stride values apart
+  int64_t x_stride;
+  int64_t n_rows;
+  MatmulOutput gate;  // both with n_out rows of weights
+  MatmulOutput up;
+  Activation activation;
+  float* y;  // [n_rows, n_out]; may be gate.y, with its stride
+  int64_t y_stride;
+  const dispatch::Weight* next = nullptr;
 };
 
 // y += x, n values.

@@ -33,14 +33,17 @@ class Decoder final : public ForwardPass {
  private:
   void embed();
   void project(const LayerWeights& layer, const ops::KvLayerView& cache);
-  void attend(const LayerWeights& layer, const ops::KvLayerView& cache);
+  // `next`: what multiplies all of the result, or null.
+  void attend(const LayerWeights& layer, const ops::KvLayerView& cache,
+              const dispatch::Weight* next);
   void attention_output(const LayerWeights& layer, const float* attended, float* hidden,
                         int64_t n_rows);
   void feed_forward(const LayerWeights& layer, float* hidden, int64_t n_rows);
   void dense_feed_forward(const LayerWeights& layer, int64_t n_rows);
   void write_logits(int64_t n_rows, std::span<float> logits);
 
-  void norm(const FloatVector& weight, const float* x, float* y, int64_t n_rows);
+  void norm(const FloatVector& weight, const float* x, float* y, int64_t n_rows,
+            const dispatch::Weight* next = nullptr);
   void norm_heads(const FloatVector& weight, float* x, int64_t n_heads);
   void rotate(float* x, int64_t n_heads);
   void multiply(const Linear& linear, const float* x, int64_t x_stride, float* y, int64_t n_rows);
@@ -74,8 +77,9 @@ Status Decoder::run(const ops::StepInputs& inputs, KvStorage& cache, std::span<f
     project(layer, pages);
     const bool last = i + 1 == n_layers;
     if (last && n_outputs == 0) break;  // keys and values were all that was wanted
-    attend(layer, pages);
-    if (!last || n_outputs == n_tokens_) {
+    const bool all = !last || n_outputs == n_tokens_;
+    attend(layer, pages, all ? layer.attention_output.weight.get() : nullptr);
+    if (all) {
       attention_output(layer, scratch_.attended, scratch_.hidden, n_tokens_);
       feed_forward(layer, scratch_.hidden, n_tokens_);
     } else {
@@ -104,7 +108,8 @@ void Decoder::embed() {
 
 // Queries, keys and values of all tokens; the residual stream is only read.
 void Decoder::project(const LayerWeights& layer, const ops::KvLayerView& cache) {
-  norm(layer.attention_norm, scratch_.hidden, scratch_.normed, n_tokens_);
+  norm(layer.attention_norm, scratch_.hidden, scratch_.normed, n_tokens_,
+       layer.qkv.front().weight.get());
   multiply_side_by_side(layer.qkv, scratch_.normed, scratch_.qkv, qkv_width(), n_tokens_);
   float* queries = scratch_.qkv;
   float* keys = queries + hyper_.query_width();
@@ -116,7 +121,8 @@ void Decoder::project(const LayerWeights& layer, const ops::KvLayerView& cache) 
   backend_.kv_store({.cache = cache, .keys = keys, .values = values, .stride = qkv_width()});
 }
 
-void Decoder::attend(const LayerWeights& layer, const ops::KvLayerView& cache) {
+void Decoder::attend(const LayerWeights& layer, const ops::KvLayerView& cache,
+                     const dispatch::Weight* next) {
   backend_.attention({.cache = cache,
                       .q = scratch_.qkv,
                       .q_stride = qkv_width(),
@@ -125,7 +131,8 @@ void Decoder::attend(const LayerWeights& layer, const ops::KvLayerView& cache) {
                       .softcap = static_cast<float>(hyper_.attention_softcap),
                       .window = layer.window,
                       .y = scratch_.attended,
-                      .y_stride = hyper_.query_width()});
+                      .y_stride = hyper_.query_width(),
+                      .next = next});
 }
 
 void Decoder::attention_output(const LayerWeights& layer, const float* attended, float* hidden,
@@ -138,7 +145,8 @@ void Decoder::attention_output(const LayerWeights& layer, const float* attended,
 }
 
 void Decoder::feed_forward(const LayerWeights& layer, float* hidden, int64_t n_rows) {
-  norm(layer.ffn_norm, hidden, scratch_.normed, n_rows);
+  norm(layer.ffn_norm, hidden, scratch_.normed, n_rows,
+       layer.experts != nullptr ? nullptr : layer.gate_up.front().weight.get());
   if (layer.experts != nullptr) {
     run_experts(backend_, *weights_, *layer.experts, scratch_, n_rows);
   } else {
@@ -153,23 +161,38 @@ void Decoder::feed_forward(const LayerWeights& layer, float* hidden, int64_t n_r
 // Of the rows in scratch_.normed, in place.
 void Decoder::dense_feed_forward(const LayerWeights& layer, int64_t n_rows) {
   const int64_t width = hyper_.n_feed_forward;
-  multiply_side_by_side(layer.gate_up, scratch_.normed, scratch_.gate_up, 2 * width, n_rows);
   // The product takes the gate's place.
-  backend_.gated_activation({.activation = weights_->recipe.activation,
-                             .gate = scratch_.gate_up,
-                             .gate_stride = 2 * width,
-                             .up = scratch_.gate_up + width,
-                             .up_stride = 2 * width,
-                             .y = scratch_.gate_up,
-                             .y_stride = 2 * width,
-                             .n_rows = n_rows,
-                             .n_cols = width});
+  if (layer.gate_up.size() == 2) {
+    const auto output = [&](const Linear& linear, float* y) {
+      return ops::MatmulOutput{linear.weight.get(), linear.bias.data(), y, 2 * width};
+    };
+    backend_.gated_matmul({.x = scratch_.normed,
+                           .x_stride = hyper_.n_embedding,
+                           .n_rows = n_rows,
+                           .gate = output(layer.gate_up[0], scratch_.gate_up),
+                           .up = output(layer.gate_up[1], scratch_.gate_up + width),
+                           .activation = weights_->recipe.activation,
+                           .y = scratch_.gate_up,
+                           .y_stride = 2 * width,
+                           .next = layer.down.weight.get()});
+  } else {
+    multiply_side_by_side(layer.gate_up, scratch_.normed, scratch_.gate_up, 2 * width, n_rows);
+    backend_.gated_activation({.activation = weights_->recipe.activation,
+                               .gate = scratch_.gate_up,
+                               .gate_stride = 2 * width,
+                               .up = scratch_.gate_up + width,
+                               .up_stride = 2 * width,
+                               .y = scratch_.gate_up,
+                               .y_stride = 2 * width,
+                               .n_rows = n_rows,
+                               .n_cols = width});
+  }
   multiply(layer.down, scratch_.gate_up, 2 * width, scratch_.normed, n_rows);
 }
 
 void Decoder::write_logits(int64_t n_rows, std::span<float> logits) {
   const float* hidden = n_rows == n_tokens_ ? scratch_.hidden : scratch_.selected_hidden;
-  norm(weights_->output_norm, hidden, scratch_.normed, n_rows);
+  norm(weights_->output_norm, hidden, scratch_.normed, n_rows, weights_->output());
   const std::array<ops::MatmulOutput, 1> outputs = {ops::MatmulOutput{
       .weight = weights_->output(),
       .bias = nullptr,
@@ -186,7 +209,8 @@ void Decoder::write_logits(int64_t n_rows, std::span<float> logits) {
   backend_.read_back(scratch_.logits, logits.data(), static_cast<size_t>(n));
 }
 
-void Decoder::norm(const FloatVector& weight, const float* x, float* y, int64_t n_rows) {
+void Decoder::norm(const FloatVector& weight, const float* x, float* y, int64_t n_rows,
+                   const dispatch::Weight* next) {
   backend_.rms_norm({.x = x,
                      .x_stride = hyper_.n_embedding,
                      .weight = weight.data(),
@@ -194,7 +218,8 @@ void Decoder::norm(const FloatVector& weight, const float* x, float* y, int64_t 
                      .y = y,
                      .y_stride = hyper_.n_embedding,
                      .n_rows = n_rows,
-                     .n_cols = hyper_.n_embedding});
+                     .n_cols = hyper_.n_embedding,
+                     .next = next});
 }
 
 // One row per head. Heads of one token lie side by side and tokens lie qkv_width() apart, so a pass

@@ -7,8 +7,8 @@
 //            2 * layers * kPageTokens * kv heads * head size * bytes per value
 //   scratch  the intermediate values of a step (models/graph/scratch.h), host logits, and the
 //            backend's copy of the activations in 8 bits: 2 bytes for each value of the widest
-//            input, which bounds 1 byte per value and 28 for each block of 32; with experts the
-//            inputs grouped by expert once more
+//            input and of the feed-forward's result, which bounds 1 byte per value and 28 for each
+//            block of 32; with experts the inputs grouped by expert once more
 //
 // Reads no tensor data and allocates nothing large.
 #pragma once

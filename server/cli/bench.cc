@@ -6,6 +6,7 @@
 #include "config/base/json.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/measure/measure.h"
+#include "kernels/dispatch/kernel_registry.h"
 #include "models/loader/embedded_model.h"
 #include "models/loader/model.h"
 #include "models/loader/speed_estimate.h"
@@ -13,6 +14,7 @@
 #include "server/cli/bench_serve.h"
 #include "server/cli/ceilings.h"
 #include "server/cli/option_flags.h"
+#include "server/cli/timed_backend.h"
 
 namespace quern::cli {
 namespace {
@@ -27,6 +29,7 @@ struct BenchArguments {
   std::vector<int32_t> depths = {0, 4096};
   int repetitions = 3;
   bool no_measure = false;
+  bool operations = false;
   bool json = false;
 };
 
@@ -45,6 +48,7 @@ struct Row {
   double read_share = 0;      // of the read bandwidth through the mapping; 0: not known
   double multiply_share = 0;  // of the int8 rate; 0: not known
   double predicted = 0;       // tokens/s; 0: not known
+  StepTimes times;            // of all repetitions; empty unless asked for
 
   double median() const { return median_of(rates); }
   double lowest() const { return *std::min_element(rates.begin(), rates.end()); }
@@ -146,6 +150,52 @@ void print_row(const Process& process, const Row& row) {
               << padded(row.predicted > 0 ? text("%.1f", row.predicted) : "-", 11) << '\n';
 }
 
+// One line of where the time of an average step went.
+struct OperationLine {
+  std::string name;
+  double calls = 0;  // per step
+  double us = 0;     // per step
+};
+
+std::vector<OperationLine> operation_lines(const StepTimes& times) {
+  const auto steps = static_cast<double>(times.steps);
+  const auto line = [&](std::string_view name, int64_t calls, int64_t ns) {
+    return OperationLine{std::string(name), static_cast<double>(calls) / steps,
+                         static_cast<double>(ns) / (1e3 * steps)};
+  };
+  std::vector<OperationLine> lines;
+  if (times.steps == 0) return lines;
+  for (size_t i = 0; i < times.ops.size(); ++i) {
+    const StepTimes::Part& part = times.ops[i];
+    if (part.calls == 0) continue;
+    lines.push_back(line(dispatch::op_name(static_cast<ops::OpId>(i)), part.calls, part.ns));
+  }
+  lines.push_back(line("copies", times.copies.calls, times.copies.ns));
+  lines.push_back(line("between", 0, times.outside_ns()));
+  return lines;
+}
+
+void print_operations(const Process& process, const StepTimes& times) {
+  if (times.steps == 0) return;
+  const double all = static_cast<double>(times.step_ns) / (1e3 * static_cast<double>(times.steps));
+  process.out << "  a step of " << text("%.1f us", all) << ":\n";
+  for (const OperationLine& line : operation_lines(times)) {
+    process.out << "    " << line.name
+                << std::string(18 - std::min<size_t>(17, line.name.size()), ' ')
+                << padded(text("%.1f", line.calls), 8) << " calls"
+                << padded(text("%.1f us", line.us), 14)
+                << padded(text("%.1f %%", 100 * line.us / all), 9) << '\n';
+  }
+}
+
+Json operations_json(const StepTimes& times) {
+  Json list = Json::array();
+  for (const OperationLine& line : operation_lines(times)) {
+    list.push_back({{"name", line.name}, {"calls_per_step", line.calls}, {"us_per_step", line.us}});
+  }
+  return list;
+}
+
 Json ceilings_json(const std::vector<hardware::Measured>& ceilings) {
   Json read = Json::array();
   Json multiply = Json::array();
@@ -171,7 +221,8 @@ Json row_json(const Row& row) {
           {"ceilings", ceilings_json(row.ceilings)},
           {"share_of_read_bandwidth", known(row.read_share)},
           {"share_of_int8_rate", known(row.multiply_share)},
-          {"predicted", known(row.predicted)}};
+          {"predicted", known(row.predicted)},
+          {"operations", operations_json(row.times)}};
 }
 
 Json report_json(const Setting& setting, const std::vector<Row>& rows) {
@@ -220,7 +271,7 @@ std::span<const std::byte> mapped_weights(const gguf::GgufFile& file) {
 // Repetitions go round all cases, so that a machine that slows down slows all of them.
 Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
                                  const std::vector<BenchCase>& cases, int repetitions,
-                                 const cpu::CeilingProbe* probe) {
+                                 const cpu::CeilingProbe* probe, const TimedBackend* timed) {
   std::vector<Row> rows;
   for (const BenchCase& bench : cases) rows.emplace_back().bench = bench;
   // Warms caches, page tables and threads, and finds errors early.
@@ -235,7 +286,9 @@ Result<std::vector<Row>> measure(const Process& process, BenchRunner& runner,
       }
       QUERN_RETURN_IF_ERROR(runner.prepare(row.bench));
       const hardware::Measured before = probe != nullptr ? probe->sample() : hardware::Measured();
+      const StepTimes times = timed != nullptr ? timed->times() : StepTimes();
       QUERN_ASSIGN_OR_RETURN(const double seconds, runner.run(row.bench));
+      if (timed != nullptr) row.times = row.times + (timed->times() - times);
       row.rates.push_back(static_cast<double>(row.bench.all_tokens()) / std::max(seconds, 1e-9));
       if (probe != nullptr) row.ceilings.push_back(mean_of(before, probe->sample()));
     }
@@ -259,9 +312,12 @@ Status bench(const Process& process, const BenchArguments& arguments) {
   }
   QUERN_ASSIGN_OR_RETURN(setting.profile, profile_with_ceilings(process, !arguments.no_measure));
   const hardware::HardwareProfile& profile = setting.profile.profile;
-  QUERN_ASSIGN_OR_RETURN(const auto backend,
-                         cpu::create_cpu_backend({profile, static_cast<int>(options.threads),
-                                                  options.kernel, options.isa}));
+  QUERN_ASSIGN_OR_RETURN(
+      const auto backend,
+      cpu::create_cpu_backend({profile, static_cast<int>(options.threads), options.kernel,
+                               options.isa, cpu::pinning_of(options.pin)}));
+  TimedBackend timed(*backend);
+  backend::Backend& used = arguments.operations ? static_cast<backend::Backend&>(timed) : *backend;
   auto file = arguments.model.empty()
                   ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
                   : gguf::GgufFile::open(arguments.model);
@@ -279,12 +335,13 @@ Status bench(const Process& process, const BenchArguments& arguments) {
   const BenchSize size = {.kv_format = *ops::kv_format_of(options.kv_format),
                           .max_step_tokens = static_cast<int32_t>(options.max_step_tokens)};
   QUERN_ASSIGN_OR_RETURN(const auto runner,
-                         BenchRunner::create(*backend, model->weights(), size, cases));
+                         BenchRunner::create(used, model->weights(), size, cases));
   if (!arguments.json) print_head(process, setting);
   const cpu::CeilingProbe probe(profile, setting.threads, mapped_weights(**file));
-  QUERN_ASSIGN_OR_RETURN(std::vector<Row> rows,
-                         measure(process, *runner, cases, arguments.repetitions,
-                                 arguments.no_measure ? nullptr : &probe));
+  QUERN_ASSIGN_OR_RETURN(
+      std::vector<Row> rows,
+      measure(process, *runner, cases, arguments.repetitions,
+              arguments.no_measure ? nullptr : &probe, arguments.operations ? &timed : nullptr));
   if ((*file)->poisoned()) {
     return Error(ErrorKind::kIo, (*file)->label() +
                                      ": reading the file failed while it was "
@@ -292,7 +349,9 @@ Status bench(const Process& process, const BenchArguments& arguments) {
   }
   for (Row& row : rows) {
     compare_with_ceilings(setting, row);
-    if (!arguments.json) print_row(process, row);
+    if (arguments.json) continue;
+    print_row(process, row);
+    print_operations(process, row.times);
   }
   if (arguments.json) process.out << dump_json(report_json(setting, rows), 2) << '\n';
   process.out.flush();
@@ -320,6 +379,8 @@ Action define_bench(CLI::App& app, const Process& process) {
   app.add_option("-r,--repetitions", arguments->repetitions, "how often [3]")
       ->check(CLI::Range(1, 1000));
   app.add_flag("--no-measure", arguments->no_measure, "do not measure the machine's ceilings");
+  app.add_flag("--operations", arguments->operations,
+               "say where the time of a step went, by operation");
   app.add_flag("--json", arguments->json, "print the report as JSON");
   const CLI::App* serve = app.add_subcommand("serve", "put load on a server and time its answers");
   const Action bench_serve = define_bench_serve(*app.get_subcommand("serve"), process);

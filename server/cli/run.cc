@@ -5,6 +5,7 @@
 #include <iterator>
 #include <random>
 
+#include "engine/run/speed_meter.h"
 #include "server/cli/option_flags.h"
 #include "server/cli/session.h"
 
@@ -122,7 +123,15 @@ Status run(const Process& process, const RunArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(request.prompt, prompt_tokens(*session->model, prompt, options.chat));
   if (options.verbose) process.err << "seed " << request.sampling.seed << std::endl;
   QUERN_ASSIGN_OR_RETURN(const auto stream, session->engine->submit(std::move(request)));
-  return print_answer(process, *stream, options.verbose);
+  QUERN_RETURN_IF_ERROR(print_answer(process, *stream, options.verbose));
+  if (options.verbose) {
+    const engine::ModelSpeed speed = session->engine->stats().speed;
+    for (const std::string& line : {engine::speed_text("prefill", speed.prefill),
+                                    engine::speed_text("decode", speed.decode)}) {
+      if (!line.empty()) process.err << line << std::endl;
+    }
+  }
+  return ok_status();
 }
 
 }  // namespace

@@ -31,8 +31,8 @@ Result<std::unique_ptr<backend::Backend>> open_backend(const options::Options& o
                      : "device cuda was asked for and there is " + devices.front().name +
                            ", but this version has no CUDA kernels yet; use --device cpu");
   }
-  return cpu::create_cpu_backend(
-      {profile, static_cast<int>(options.threads), options.kernel, options.isa});
+  return cpu::create_cpu_backend({profile, static_cast<int>(options.threads), options.kernel,
+                                  options.isa, cpu::pinning_of(options.pin)});
 }
 
 Result<std::shared_ptr<const gguf::GgufFile>> open_file(const options::Options& options) {
@@ -87,6 +87,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.page_directory = needs.page_directory;
   engine_options.page_directory_bytes = needs.page_directory_bytes;
   engine_options.log = needs.log;
+  engine_options.machine = session->profile.profile.measured;
   engine_options.max_queued_per_share = needs.max_queued_per_key;
   engine_options.max_gap_ms = needs.max_gap_ms;
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);

@@ -2,6 +2,7 @@
 #include "server/api/ops/routes.h"
 
 #include <array>
+#include <cstdio>
 
 namespace quern::api::ops {
 namespace {
@@ -71,6 +72,24 @@ constexpr std::array kEngineMetrics = {
                  [](const engine::EngineStats& s) { return s.steps; }},
 };
 
+// Tokens per second of the steps so far; 0 while there was none, or where nothing was predicted.
+struct SpeedMetric {
+  std::string_view name;
+  std::string_view help;
+  double (*read)(const engine::ModelSpeed&);
+};
+
+constexpr std::array kSpeedMetrics = {
+    SpeedMetric{"quern_prefill_tokens_per_second", "Rate of steps that compute one prompt.",
+                [](const engine::ModelSpeed& s) { return s.prefill.rate(); }},
+    SpeedMetric{"quern_prefill_predicted_tokens_per_second", "What was predicted for these steps.",
+                [](const engine::ModelSpeed& s) { return s.prefill.predicted_rate(); }},
+    SpeedMetric{"quern_decode_tokens_per_second", "Rate of steps that only decode, all sequences.",
+                [](const engine::ModelSpeed& s) { return s.decode.rate(); }},
+    SpeedMetric{"quern_decode_predicted_tokens_per_second", "What was predicted for these steps.",
+                [](const engine::ModelSpeed& s) { return s.decode.predicted_rate(); }},
+};
+
 void append_family(std::string& out, std::string_view name, std::string_view type,
                    std::string_view help) {
   out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
@@ -85,6 +104,12 @@ std::string label_value(std::string_view text) {
     if (c != '\n') out.push_back(c);
   }
   return out;
+}
+
+std::string decimal(double value) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof(buffer), "%.3f", value);
+  return buffer;
 }
 
 void append_plain(std::string& out, std::string_view name, std::string_view type,
@@ -102,6 +127,13 @@ std::string metrics_text(const Catalogue& catalogue, const http::ServerCounters&
     for (const ServedModel& model : catalogue.models) {
       out.append(metric.name).append("{model=\"").append(label_value(model.id)).append("\"} ");
       out.append(std::to_string(metric.read(model.engine->stats()))).append("\n");
+    }
+  }
+  for (const SpeedMetric& metric : kSpeedMetrics) {
+    append_family(out, metric.name, "gauge", metric.help);
+    for (const ServedModel& model : catalogue.models) {
+      out.append(metric.name).append("{model=\"").append(label_value(model.id)).append("\"} ");
+      out.append(decimal(metric.read(model.engine->stats().speed))).append("\n");
     }
   }
   append_plain(out, "quern_http_connections", "gauge", "Open connections.",

@@ -31,6 +31,35 @@ TEST(ThreadPool, EachItemOnce) {
   }
 }
 
+TEST(ThreadPool, WorkersHaveRangesOfWholePieces) {
+  ThreadPool pool(3);
+  std::vector<std::atomic<int64_t>> ends(3);
+  const auto note_ends = [&](int64_t, int64_t, int) {
+    for (int w = 0; w < 3; ++w) ends[static_cast<size_t>(w)] = pool.range_end(w);
+  };
+  pool.parallel_for(30, 10, note_ends);
+  EXPECT_EQ(ends[0], 10);
+  EXPECT_EQ(ends[1], 20);
+  EXPECT_EQ(ends[2], 30);
+  pool.parallel_for(65, 10, note_ends);  // 7 pieces
+  EXPECT_EQ(ends[0], 20);
+  EXPECT_EQ(ends[1], 40);
+  EXPECT_EQ(ends[2], 65);
+  pool.parallel_for(11, 10, note_ends);  // fewer pieces than workers
+  EXPECT_EQ(ends[2], 11);
+  pool.parallel_for(5, 10, note_ends);  // the caller alone
+  EXPECT_EQ(ends[0], 5);
+}
+
+TEST(ThreadPool, EachStartedThreadCallsStart) {
+  std::vector<std::atomic<int>> started(4);
+  {
+    ThreadPool pool(4, [&](int worker) { ++started[static_cast<size_t>(worker)]; });
+  }
+  EXPECT_EQ(started[0], 0);
+  for (size_t worker = 1; worker < 4; ++worker) EXPECT_EQ(started[worker], 1);
+}
+
 TEST(ThreadPool, WorkersDoNotShareANumberAtOneTime) {
   ThreadPool pool(4);
   std::vector<std::atomic<int>> busy(4);

@@ -59,6 +59,27 @@ TEST(Bench, PrintsATable) {
   EXPECT_THAT(outcome.out, HasSubstr("quern hardware measure"));
 }
 
+TEST(Bench, SaysWhereTheTimeOfAStepWent) {
+  const Outcome outcome = run_quern({"bench", "-p", "0", "-n", "4", "-b", "1", "-c", "0", "-r", "2",
+                                     "--no-measure", "--operations", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json operations = parsed(outcome.out)["rows"][0]["operations"];
+  ASSERT_FALSE(operations.empty());
+  double matmul_us = 0;
+  for (const Json& operation : operations) {
+    if (operation["name"] != "matmul") continue;
+    matmul_us = operation["us_per_step"];
+    // 5 layers with 4 products each, and the output matrix.
+    EXPECT_EQ(operation["calls_per_step"], 21.0);
+  }
+  EXPECT_GT(matmul_us, 0.0);
+
+  const Outcome table = run_quern(
+      {"bench", "-p", "8", "-n", "0", "-c", "0", "-r", "1", "--no-measure", "--operations"});
+  EXPECT_THAT(table.out, HasSubstr("attention"));
+  EXPECT_THAT(table.out, HasSubstr("between"));
+}
+
 TEST(Bench, RefusesNothingToDo) {
   const Outcome outcome = run_quern({"bench", "-p", "0", "-n", "0", "--no-measure"});
   EXPECT_EQ(outcome.exit_code, 1);
