@@ -90,7 +90,7 @@ QUERN_TIMED(kAdd, add, AddArgs)
 QUERN_TIMED(kScale, scale, ScaleArgs)
 QUERN_TIMED(kSoftcap, softcap, SoftcapArgs)
 QUERN_TIMED(kRoute, route, RouteArgs)
-QUERN_TIMED(kExpertMatmul, expert_matmul, ExpertMatmulArgs)
+QUERN_TIMED(kMatmul, expert_matmul, ExpertMatmulArgs)
 QUERN_TIMED(kExpertCombine, expert_combine, ExpertCombineArgs)
 #undef QUERN_TIMED
 
