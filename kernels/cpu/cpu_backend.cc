@@ -16,9 +16,12 @@
 #include "kernels/cpu/cpu_memory.h"
 #include "kernels/cpu/cpu_rows.h"
 #include "kernels/cpu/cpu_scratch.h"
+#include "kernels/cpu/cpu_weight.h"
 #include "kernels/cpu/expert_groups.h"
+#include "kernels/cpu/expert_product.h"
 #include "kernels/cpu/format_kernels.h"
 #include "kernels/cpu/isa_kernels.h"
+#include "kernels/cpu/pieces.h"
 #include "kernels/cpu/step_layout.h"
 #include "kernels/cpu/thread_places.h"
 #include "kernels/dispatch/plan.h"
@@ -30,27 +33,9 @@ using dispatch::Planner;
 using dispatch::RowChoice;
 using ops::OpId;
 
-// Values an element-wise piece has at least, so that a piece outweighs handing it out (about a
-// microsecond).
-constexpr int64_t kPieceValues = 16384;
-// Multiply-adds a piece of a matrix product has at least.
-constexpr int64_t kPieceProducts = 64 * 1024;
-// Pieces per thread at most, for an even finish.
-constexpr int64_t kPiecesPerThread = 16;
-
-struct CpuWeight final : dispatch::Weight {
-  MatmulFn matmul = nullptr;
-  MatmulFn matmul_one = nullptr;  // for one row of activations
-  const FormatKernels* kernels = nullptr;
-};
-
 template <typename Function>
 Function function_of(const dispatch::KernelRow& row) {
   return *static_cast<const Function*>(row.function);
-}
-
-const CpuWeight& own(const dispatch::Weight* weight) {
-  return *static_cast<const CpuWeight*>(weight);
 }
 
 int64_t panels_of(const dispatch::Weight& weight) {
@@ -114,9 +99,6 @@ class CpuBackend final : public backend::Backend {
   bool good(Status status);
   bool prepare_matmul(const ops::MatmulArgs& args);
   MatmulTask matmul_task(const ops::MatmulArgs& args, const ops::MatmulOutput& output) const;
-  bool prepare_experts(const ops::ExpertMatmulArgs& args);
-  bool group_inputs(const ops::ExpertMatmulArgs& args, int64_t n_in, bool quantized, bool plain);
-  void list_expert_jobs(const ops::ExpertMatmulArgs& args);
   int64_t panels_per_piece(int64_t n_panels, int64_t n_in, int64_t n_rows) const;
   void multiply(const MatmulTask& task, const ops::MatmulOutput& output, int64_t begin, int64_t end,
                 int worker) const;
@@ -148,10 +130,7 @@ class CpuBackend final : public backend::Backend {
   uint64_t last_version_ = 0;
   ReadyRows ready_;
   GrowingBuffer attention_parts_;
-  // Inputs of experts by place, where they are not those of the step.
-  ActivationStore grouped_activations_;
-  GrowingBuffer grouped_inputs_;
-  ExpertJobs expert_jobs_;
+  ExpertProduct expert_product_;
   OpKernels ops_{};
   GatherFn gather_ = nullptr;
   std::map<std::pair<OpId, std::string>, std::string> explanations_;
@@ -544,104 +523,9 @@ void CpuBackend::route(const ops::RouteArgs& args) {
   group_by_expert(args.routing, args.n_rows);
 }
 
-// Whether x has the row that each place needs where the place is. One row alone has every expert
-// once, so all of them read it where it is.
-bool has_own_rows(const ops::ExpertMatmulArgs& args) { return args.x_by_place || args.n_rows == 1; }
-
-// Quantizes x once if any output wants it, however many experts a row goes to, and lays the rows of
-// each expert side by side.
-bool CpuBackend::prepare_experts(const ops::ExpertMatmulArgs& args) {
-  const int64_t n_in = args.outputs.front().weights.front()->view.n_cols;
-  bool quantized = false;
-  bool plain = false;
-  for (const ops::ExpertOutput& output : args.outputs) {
-    CHECK(output.weights.size() == 1 ||
-          static_cast<int64_t>(output.weights.size()) == args.routing.n_experts);
-    for (const dispatch::Weight* weight : output.weights) {
-      CHECK(weight->view.n_cols == n_in);
-      (own(weight).kernels->quantized ? quantized : plain) = true;
-    }
-  }
-  if (!good(workers_.reserve_matmul(plain ? n_in : 0, quantized ? n_in : 0))) return false;
-  ready_ = {};
-  if (quantized) {
-    const int64_t n_rows = args.x_by_place ? args.n_rows * args.routing.n_used : args.n_rows;
-    current_ = 0;
-    if (!make_room(current_, n_rows, n_in)) return false;
-    const QuantizeTask task = activations().task(args.x, args.x_stride, 0, n_in);
-    const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
-    pool_.parallel_for(n_rows, grain,
-                       [&](int64_t begin, int64_t end, int) { ops_.quantize(task, begin, end); });
-  }
-  return has_own_rows(args) || group_inputs(args, n_in, quantized, plain);
-}
-
-bool CpuBackend::group_inputs(const ops::ExpertMatmulArgs& args, int64_t n_in, bool quantized,
-                              bool plain) {
-  const int64_t n_places = args.n_rows * args.routing.n_used;
-  const auto floats =
-      checked_mul(static_cast<uint64_t>(n_places), static_cast<uint64_t>(n_in) * sizeof(float));
-  if (!floats) {
-    return good(Error(ErrorKind::kOutOfMemory, "The batch is too large for its experts."));
-  }
-  if (quantized && !good(grouped_activations_.reserve(n_places, n_in))) return false;
-  if (plain && !good(grouped_inputs_.reserve(*floats, "inputs of experts"))) return false;
-  auto* const grouped = reinterpret_cast<float*>(grouped_inputs_.data());
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
-  pool_.parallel_for(n_places, grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t place = begin; place < end; ++place) {
-      const int64_t row = args.routing.sources[place];
-      if (quantized) {
-        copy_row(activations().rows(), row, grouped_activations_.rows(), place, n_in);
-      }
-      if (plain) std::copy_n(args.x + row * args.x_stride, n_in, grouped + place * n_in);
-    }
-  });
-  return true;
-}
-
-void CpuBackend::list_expert_jobs(const ops::ExpertMatmulArgs& args) {
-  const bool own_rows = has_own_rows(args);
-  const QuantizedRows& quantized = own_rows ? activations().rows() : grouped_activations_.rows();
-  const int64_t n_in = args.outputs.front().weights.front()->view.n_cols;
-  const float* x = own_rows ? args.x : reinterpret_cast<const float*>(grouped_inputs_.data());
-  const int64_t x_stride = own_rows ? args.x_stride : n_in;
-  expert_jobs_.clear();
-  for (int64_t e = 0; e < args.routing.n_experts; ++e) {
-    const int64_t first = args.routing.firsts[e];
-    const int64_t n_rows = args.routing.firsts[e + 1] - first;
-    if (n_rows == 0) continue;
-    const bool one_input = args.n_rows == 1 && !args.x_by_place;
-    const int64_t first_input = one_input ? 0 : first;
-    const uint64_t version = one_input ? versions_[current_] : ++last_version_;
-    for (const ops::ExpertOutput& output : args.outputs) {
-      const bool stacked = output.weights.size() == 1;
-      const dispatch::Weight* weight = output.weights[stacked ? 0 : static_cast<size_t>(e)];
-      MatmulTask task = matmul_task(
-          {.x = x, .x_stride = x_stride, .n_rows = n_rows, .outputs = {}},
-          {.weight = weight, .bias = nullptr, .y = output.y, .y_stride = output.y_stride});
-      if (stacked) task.weight += e * output.n_out * task.row_bytes;
-      task.n_out = output.n_out;
-      if (x != nullptr) task.x = x + first_input * x_stride;
-      if (task.format != nullptr) task.xq = from_row(quantized, first_input);
-      task.x_version = version;
-      task.y += first * output.y_stride;
-      expert_jobs_.add(task, n_rows == 1 ? own(weight).matmul_one : own(weight).matmul);
-    }
-  }
-}
-
 void CpuBackend::expert_matmul(const ops::ExpertMatmulArgs& args) {
-  if (args.n_rows <= 0 || args.outputs.empty()) return;
-  if (!prepare_experts(args)) return;
-  list_expert_jobs(args);
-  const int64_t unit_products = kPanelRows * args.outputs.front().weights.front()->view.n_cols;
-  const int64_t smallest = (kPieceProducts + unit_products - 1) / unit_products;
-  const int64_t even = expert_jobs_.length() / (kPiecesPerThread * pool_.n_threads());
-  pool_.parallel_for(expert_jobs_.length(), std::max(smallest, even),
-                     [&](int64_t begin, int64_t end, int worker) {
-                       expert_jobs_.run(begin, end, workers_.matmul(worker));
-                     });
+  ready_ = {};
+  good(expert_product_.run(args, pool_, workers_, ops_.quantize, last_version_));
 }
 
 void CpuBackend::expert_combine(const ops::ExpertCombineArgs& args) {

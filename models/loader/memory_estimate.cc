@@ -81,14 +81,16 @@ uint64_t feed_forward_floats(const arch::HyperParams& hyper, int64_t max_tokens)
   return padded_floats(max_tokens, widest) + expert_floats(hyper, max_tokens);
 }
 
-// Values of a token that the backend keeps in 8 bits at once: what a product reads and, of a dense
-// feed-forward, what it writes.
+// Values of a token that the backend keeps in 8 bits at once: the widest input of a plain product;
+// of a dense feed-forward, its result; of experts their widest input, and inputs once more for each
+// expert used.
 int64_t quantized_values(const arch::HyperParams& hyper) {
   const int64_t attention = std::max(hyper.n_embedding, hyper.query_width());
   if (hyper.n_experts == 0) return attention + hyper.n_feed_forward;
-  const int64_t widest = std::max(
-      {attention, hyper.n_shared_feed_forward, hyper.n_experts_used * hyper.n_expert_feed_forward});
-  return widest + hyper.n_experts_used * hyper.n_embedding;
+  const int64_t of_experts =
+      std::max(hyper.n_embedding, hyper.n_experts_used * hyper.n_expert_feed_forward);
+  return std::max(attention, hyper.n_shared_feed_forward) + of_experts +
+         hyper.n_experts_used * hyper.n_embedding;
 }
 
 }  // namespace

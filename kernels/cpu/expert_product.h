@@ -1,0 +1,43 @@
+// The matrix product of a mixture of experts: every row of the step times the matrices of its own
+// experts, each of which is read once.
+#pragma once
+
+#include <cstdint>
+
+#include "config/base/result.h"
+#include "config/base/thread_pool.h"
+#include "kernels/cpu/cpu_scratch.h"
+#include "kernels/cpu/expert_groups.h"
+#include "kernels/ops/ops.h"
+
+namespace quern::cpu {
+
+class ExpertProduct {
+ public:
+  // `last_version` counts the inputs that workers have seen (MatmulTask::x_version). Error: no
+  // memory for the inputs.
+  Status run(const ops::ExpertMatmulArgs& args, ThreadPool& pool, WorkerScratch& workers,
+             QuantizeFn quantize, uint64_t& last_version);
+
+ private:
+  // Inputs as the matrices take them: in 8 bits, or as they are.
+  struct Forms {
+    int64_t n_in = 0;
+    bool quantized = false;
+    bool plain = false;
+  };
+  static Forms forms_of(const ops::ExpertMatmulArgs& args);
+  Status quantize_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool,
+                         QuantizeFn quantize);
+  Status group_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool);
+  void list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms, int64_t spread_values,
+                 uint64_t& last_version);
+
+  ActivationStore inputs_;
+  // By place, where the inputs are not.
+  ActivationStore grouped_;
+  GrowingBuffer grouped_floats_;
+  ExpertJobs jobs_;
+};
+
+}  // namespace quern::cpu
