@@ -132,7 +132,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   loop.max_queued = options.max_queued;
 
   const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
-                          loop.budget.max_step_outputs};
+                          loop.budget.max_step_outputs, options.turn};
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
                          ModelRunner::create(model, backend, shape));
   std::unique_ptr<StoreWorker> store;

@@ -13,6 +13,7 @@
 
 #include "config/base/log.h"
 #include "config/base/result.h"
+#include "engine/run/step_turn.h"
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
 #include "kernels/backend/backend.h"
@@ -35,6 +36,8 @@ struct EngineOptions {
   Log log = Log::none();
   int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
+  // Shared by the engines of one process; null: this one never waits for another.
+  std::shared_ptr<StepTurn> turn = nullptr;
 };
 
 class Engine {

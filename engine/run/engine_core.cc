@@ -286,7 +286,9 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
   }
   ++counters_.completion_tokens;
   Event piece;
-  const auto reason = sequence.accept(drawn->token, std::move(drawn->logprob), now(), piece);
+  const TimePoint drawn_at = now();
+  note_token(sequence, first, drawn_at);
+  const auto reason = sequence.accept(drawn->token, std::move(drawn->logprob), drawn_at, piece);
   const bool visible = !piece.text.empty() || !piece.tokens.empty();
   if (visible && !deliver(it, std::move(piece))) return;
   if (reason) {
@@ -295,6 +297,15 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
     scheduler_.append_token(it->first, sequence.tokens().back());
     // While the model computes the next step.
     if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
+  }
+}
+
+// Before the sequence hears of the token.
+void EngineCore::note_token(const Sequence& sequence, bool first, TimePoint time) {
+  if (first) {
+    latency_.note_first_token(sequence.accepted_at(), time);
+  } else {
+    latency_.note_next_token(sequence.last_token_at(), time);
   }
 }
 
@@ -325,11 +336,12 @@ void EngineCore::finish(LiveMap::iterator it, FinishReason reason) {
   live_.erase(it);
   try {
     Event event = live.sequence->finished(reason, now());
+    event.usage.cached_tokens = live.n_cached;
     if (reason != FinishReason::kCancelled) {
+      latency_.note_finished(event);
       const auto length = static_cast<double>(event.usage.completion_tokens);
       mean_answer_ += kAnswerBlend * (length - mean_answer_);
     }
-    event.usage.cached_tokens = live.n_cached;
     live.events->push(std::move(event));
   } catch (const std::bad_alloc&) {
     live.events->fail_out_of_memory();

@@ -259,6 +259,7 @@ void EngineLoop::publish_stats() {
     stats_.completion_tokens = counters.completion_tokens;
     stats_.steps = counters.steps;
     stats_.preemptions = counters.preemptions;
+    stats_.latency = core_.latency();
     if (core_.broken() && !refusal_) refusal_ = core_.broken();
     core_idle_ = core_.idle();
     core_only_loads_ = core_.only_loads();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "engine/types/histogram.h"
 #include "engine/types/request.h"
 
 namespace quern::engine {
@@ -16,6 +17,19 @@ struct DiskStats {
   uint64_t pages_damaged = 0;  // failed their check and were removed
   uint64_t writes_failed = 0;
   uint64_t bytes = 0;
+};
+
+// What requests experienced, as histograms. All but the first two are of requests that ended by
+// themselves.
+struct LatencyStats {
+  DurationHistogram time_to_first_token_s;  // from being accepted
+  GapHistogram token_gap_s;                 // from one token of an answer to the next
+  DurationHistogram queue_s;                // from being accepted to the first step
+  DurationHistogram total_s;
+  CountHistogram prefill_rate;  // tokens of the prompt per second, those found computed left out
+  CountHistogram decode_rate;   // tokens per second after the first
+  CountHistogram prompt_tokens;
+  CountHistogram completion_tokens;
 };
 
 struct EngineStats {
@@ -38,6 +52,7 @@ struct EngineStats {
   // How long a request that comes now would wait for its first step, as measured so far.
   double predicted_wait_ms = 0;
   DiskStats disk;
+  LatencyStats latency;
 };
 
 // The receiving end of one request; one reader thread. Destroying it cancels the request; the
