@@ -157,7 +157,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   loop.max_queued = options.max_queued;
 
   const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
-                          loop.budget.max_step_outputs};
+                          loop.budget.max_step_outputs, options.turn};
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> model_runner,
                          ModelRunner::create(model, backend, shape));
   QUERN_ASSIGN_OR_RETURN(const loader::ModelSize size,
@@ -174,7 +174,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
       auto speculator,
       create_speculator(
           options.speculation, tokenizer, backend,
-          {loop.limits.n_vocab, plan.n_pages, loop.budget.max_running, options.log}));
+          {loop.limits.n_vocab, plan.n_pages, loop.budget.max_running, options.log, options.turn}));
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
                          EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store),
                                            std::move(speculator)));

@@ -15,6 +15,7 @@
 #include "config/base/result.h"
 #include "config/hardware/profile.h"
 #include "engine/run/speculation_options.h"
+#include "engine/run/step_turn.h"
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
 #include "kernels/backend/backend.h"
@@ -40,6 +41,8 @@ struct EngineOptions {
   ops::KvFormat kv_format = ops::KvFormat::kF16;
   SpeculationOptions speculation;  // off
   hardware::Measured machine;  // what EngineStats::speed is predicted from
+  // Shared by the engines of one process; null: this one never waits for another.
+  std::shared_ptr<StepTurn> turn = nullptr;
 };
 
 class Engine {

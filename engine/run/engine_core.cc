@@ -298,7 +298,9 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
   ++counters_.completion_tokens;
   if (token == guess) ++counters_.accepted_tokens;
   Event piece;
-  const auto reason = sequence.accept(token, std::move(drawn->logprob), now(), piece);
+  const TimePoint drawn_at = now();
+  note_token(sequence, first, drawn_at);
+  const auto reason = sequence.accept(token, std::move(drawn->logprob), drawn_at, piece);
   const bool visible = !piece.text.empty() || !piece.tokens.empty();
   if (visible && !deliver(it, std::move(piece))) return std::nullopt;
   if (reason) {
@@ -313,6 +315,15 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
   // While the model computes the next step.
   if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
   return token;
+}
+
+// Before the sequence hears of the token.
+void EngineCore::note_token(const Sequence& sequence, bool first, TimePoint time) {
+  if (first) {
+    latency_.note_first_token(sequence.accepted_at(), time);
+  } else {
+    latency_.note_next_token(sequence.last_token_at(), time);
+  }
 }
 
 // Draws the next token and tells the grammar.
@@ -347,11 +358,12 @@ void EngineCore::finish(LiveMap::iterator it, FinishReason reason) {
   live_.erase(it);
   try {
     Event event = live.sequence->finished(reason, now());
+    event.usage.cached_tokens = live.n_cached;
     if (reason != FinishReason::kCancelled) {
+      latency_.note_finished(event);
       const auto length = static_cast<double>(event.usage.completion_tokens);
       mean_answer_ += kAnswerBlend * (length - mean_answer_);
     }
-    event.usage.cached_tokens = live.n_cached;
     live.events->push(std::move(event));
   } catch (const std::bad_alloc&) {
     live.events->fail_out_of_memory();

@@ -17,6 +17,7 @@
 #include "engine/grammar/mask_worker.h"
 #include "engine/run/batch_builder.h"
 #include "engine/run/event_queue.h"
+#include "engine/run/latency_meter.h"
 #include "engine/run/step_cost_meter.h"
 #include "engine/run/step_runner.h"
 #include "engine/sample/sampler.h"
@@ -81,6 +82,7 @@ class EngineCore {
   double predicted_wait_ns() const;
   std::map<std::string, int32_t, std::less<>> waiting_by_share() const;
   const CoreCounters& counters() const { return counters_; }
+  const LatencyStats& latency() const { return latency_.stats(); }
   // Set once the model is gone; every later request is to be refused with it.
   const std::optional<Error>& broken() const { return broken_; }
 
@@ -131,6 +133,7 @@ class EngineCore {
   void finish_prompt(LiveMap::iterator it, std::span<const float> row);
   std::optional<TokenId> draw(LiveMap::iterator it, std::span<float> row,
                               std::optional<TokenId> guess = {});
+  void note_token(const Sequence& sequence, bool first, TimePoint time);
   Result<Sample> sample(Sequence& sequence, std::span<float> row);
   // Gives the piece to the reader; false when the sequence ended because the reader is too slow.
   bool deliver(LiveMap::iterator it, Event piece);
@@ -159,6 +162,7 @@ class EngineCore {
   StepPlan plan_;  // of the step that is running
   std::vector<Speculator::Stream> streams_;
   CoreCounters counters_;
+  LatencyMeter latency_;
   grammar::MaskWorker mask_worker_;
   std::optional<Error> broken_;
   SequenceId last_id_ = 0;

@@ -264,6 +264,7 @@ void EngineLoop::publish_stats() {
     stats_.accepted_tokens = counters.accepted_tokens;
     stats_.steps = counters.steps;
     stats_.preemptions = counters.preemptions;
+    stats_.latency = core_.latency();
     if (core_.broken() && !refusal_) refusal_ = core_.broken();
     core_idle_ = core_.idle();
     core_only_loads_ = core_.only_loads();

@@ -62,7 +62,7 @@ Result<std::unique_ptr<Speculator>> create_speculator(const SpeculationOptions& 
     shape.max_running = demand.max_running;
     const RunnerShape runner_shape{kDraftKvFormat, shape.n_pages,
                                    std::max(shape.max_step_tokens, shape.max_running),
-                                   shape.max_running};
+                                   shape.max_running, demand.turn};
     QUERN_ASSIGN_OR_RETURN(auto runner,
                            ModelRunner::create(options.draft_model, backend, runner_shape));
     drafter = std::make_unique<DraftModel>(std::move(runner), shape, demand.log);

@@ -6,6 +6,7 @@
 #include "config/base/log.h"
 #include "config/base/result.h"
 #include "engine/run/speculation_options.h"
+#include "engine/run/step_turn.h"
 #include "engine/speculate/speculator.h"
 #include "kernels/backend/backend.h"
 #include "models/loader/model.h"
@@ -28,6 +29,7 @@ struct SpeculatorDemand {
   int32_t n_pages = 0;
   int32_t max_running = 1;
   Log log = Log::none();
+  std::shared_ptr<StepTurn> turn = nullptr;  // of the model's own steps
 };
 
 // Null when speculation is off. `backend` must outlive it.

@@ -36,6 +36,9 @@ class Sequence {
   // Where it stands in its grammar; null without one. Whoever draws a token tells it first.
   grammar::Matcher* matcher() { return matcher_ ? &*matcher_ : nullptr; }
 
+  TimePoint accepted_at() const { return accepted_; }
+  TimePoint last_token_at() const { return last_token_; }  // accepted_at() before there is one
+
   // Times for Timings: its first step begins; a token was drawn.
   void note_step(TimePoint now);
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "engine/types/histogram.h"
 #include "engine/types/request.h"
 
 namespace quern::engine {
@@ -34,6 +35,19 @@ struct ModelSpeed {
   StepSpeed decode;
 };
 
+// What requests experienced, as histograms. All but the first two are of requests that ended by
+// themselves.
+struct LatencyStats {
+  DurationHistogram time_to_first_token_s;  // from being accepted
+  GapHistogram token_gap_s;                 // from one token of an answer to the next
+  DurationHistogram queue_s;                // from being accepted to the first step
+  DurationHistogram total_s;
+  CountHistogram prefill_rate;  // tokens of the prompt per second, those found computed left out
+  CountHistogram decode_rate;   // tokens per second after the first
+  CountHistogram prompt_tokens;
+  CountHistogram completion_tokens;
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t queued = 0;
@@ -58,6 +72,7 @@ struct EngineStats {
   double predicted_wait_ms = 0;
   DiskStats disk;
   ModelSpeed speed;
+  LatencyStats latency;
 };
 
 // The receiving end of one request; one reader thread. Destroying it cancels the request; the

@@ -33,12 +33,39 @@ ApiError submit_error(const engine::Engine& engine, const std::string& share, co
 
 }  // namespace
 
-std::optional<ApiError> Generation::submit(engine::Engine& engine,
+RequestOrigin origin_of(const Catalogue& catalogue, const http::Request& request) {
+  RequestOrigin origin;
+  const std::vector<std::string>& shares = catalogue.shares();
+  if (request.key_index < shares.size()) origin.share = shares[request.key_index];
+  if (catalogue.request_timeout().count() > 0) {
+    origin.deadline = std::chrono::steady_clock::now() + catalogue.request_timeout();
+  }
+  return origin;
+}
+
+MaybeError acquire_model(const Catalogue& catalogue, size_t index,
+                         std::optional<engine::KeepAlive> keep_alive, const RequestOrigin& origin,
+                         http::Exchange& exchange, ModelLease& out) {
+  exchange.note("model", catalogue.models()[index].id);
+  const engine::ModelManager::Ask ask{keep_alive, origin.deadline,
+                                      [&exchange] { return exchange.client_gone(); }};
+  return catalogue.acquire(index, ask, out);
+}
+
+Generation::~Generation() {
+  if (streams_.empty()) return;  // refused
+  exchange_->note("prompt_tokens", prompt_tokens_);
+  exchange_->note("completion_tokens", completion_tokens_);
+  if (first_token_ms_) exchange_->note("ttft_ms", *first_token_ms_);
+}
+
+std::optional<ApiError> Generation::submit(http::Exchange& exchange, engine::Engine& engine,
                                            std::vector<engine::Request> requests,
                                            std::unique_ptr<Generation>& out) {
-  auto generation = std::make_unique<Generation>();
+  std::unique_ptr<Generation> generation(new Generation(exchange));
   for (size_t begin = 0; begin < requests.size();) {
     const std::string share = requests[begin].share;
+    generation->prompt_tokens_ += static_cast<int64_t>(requests[begin].prompt.size());
     std::vector<engine::Request> group;
     size_t end = begin;
     do {
@@ -50,22 +77,31 @@ std::optional<ApiError> Generation::submit(engine::Engine& engine,
     begin = end;
   }
   generation->active_ = generation->streams_.size();
+  generation->shown_tokens_.resize(generation->streams_.size());
   out = std::move(generation);
   return std::nullopt;
 }
 
-void set_origin(const Catalogue& catalogue, const http::Request& request, engine::Request& out) {
-  if (request.key_index < catalogue.shares.size()) out.share = catalogue.shares[request.key_index];
-  if (catalogue.request_timeout.count() > 0) {
-    out.deadline = std::chrono::steady_clock::now() + catalogue.request_timeout;
+void Generation::take_note(size_t index, const engine::Event& event) {
+  const auto shown = static_cast<int64_t>(event.tokens.size());
+  if (event.kind == engine::Event::Kind::kText) {
+    shown_tokens_[index] += shown;
+    completion_tokens_ += shown;
+    if (!first_token_ms_ && shown > 0) {
+      const auto since = std::chrono::steady_clock::now() - submitted_;
+      first_token_ms_ = std::chrono::duration<double, std::milli>(since).count();
+    }
+  } else if (event.kind == engine::Event::Kind::kFinished) {
+    // The usage also counts tokens that no event shows.
+    completion_tokens_ += event.usage.completion_tokens - shown_tokens_[index];
   }
 }
 
-std::optional<Generation::Item> Generation::next(http::Exchange& exchange) {
+std::optional<Generation::Item> Generation::next() {
   while (active_ > 0) {
     const auto now = std::chrono::steady_clock::now();
     if (now >= next_look_) {
-      if (exchange.client_gone()) return std::nullopt;
+      if (exchange_->client_gone()) return std::nullopt;
       next_look_ = now + kLook;
     }
     // One sequence: wait for it. Several: take turns, each waiting a little.
@@ -76,6 +112,7 @@ std::optional<Generation::Item> Generation::next(http::Exchange& exchange) {
       std::optional<engine::Event> event = streams_[index]->next(wait);
       if (!event) continue;
       turn_ = (index + 1) % streams_.size();
+      take_note(index, *event);
       if (event->kind != engine::Event::Kind::kText) {
         streams_[index].reset();
         --active_;

@@ -18,15 +18,12 @@ constexpr size_t kMaxNameBytes = 512;
 
 }  // namespace
 
-const ServedModel* Catalogue::find(std::string_view name) const {
-  if (name.size() > kMaxNameBytes) return nullptr;
+bool ListedModel::is_called(std::string_view name) const {
+  if (name.size() > kMaxNameBytes) return false;
   const std::string wanted = normalised(name);
-  for (const ServedModel& model : models) {
-    const bool alias = std::any_of(model.aliases.begin(), model.aliases.end(),
-                                   [&](const std::string& a) { return normalised(a) == wanted; });
-    if (alias || normalised(model.id) == wanted) return &model;
-  }
-  return nullptr;
+  return normalised(id) == wanted ||
+         std::any_of(aliases.begin(), aliases.end(),
+                     [&](const std::string& alias) { return normalised(alias) == wanted; });
 }
 
 std::string model_id_from(std::string_view name) {

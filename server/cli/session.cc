@@ -35,13 +35,6 @@ Result<std::unique_ptr<backend::Backend>> open_backend(const options::Options& o
                                   options.isa, cpu::pinning_of(options.pin)});
 }
 
-Result<std::shared_ptr<const gguf::GgufFile>> open_file(const options::Options& options) {
-  if (options.model.empty()) {
-    return gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model");
-  }
-  return gguf::GgufFile::open(options.model);
-}
-
 std::string field(std::string_view name, const std::string& value) {
   std::string line = "  " + std::string(name);
   line.resize(std::max<size_t>(line.size() + 1, 14), ' ');
@@ -62,6 +55,13 @@ std::string count_text(uint64_t n) {
 
 }  // namespace
 
+Result<std::shared_ptr<const gguf::GgufFile>> open_model_file(const std::string& path) {
+  if (path.empty()) {
+    return gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model");
+  }
+  return gguf::GgufFile::open(path);
+}
+
 Result<std::unique_ptr<Session>> open_session(const Process& process,
                                               const options::Options& options,
                                               const SessionNeeds& needs) {
@@ -71,7 +71,10 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   QUERN_ASSIGN_OR_RETURN(session->backend, open_backend(options, session->profile.profile));
   session->threads = options.threads > 0 ? static_cast<int>(options.threads)
                                          : session->profile.profile.cpu.physical_cores;
-  QUERN_ASSIGN_OR_RETURN(auto file, open_file(options));
+  std::shared_ptr<const gguf::GgufFile> file = needs.file;
+  if (file == nullptr) {
+    QUERN_ASSIGN_OR_RETURN(file, open_model_file(options.model));
+  }
   loader::LoadOptions load_options;
   load_options.context_length = options.context_size;
   QUERN_ASSIGN_OR_RETURN(session->model,
@@ -93,6 +96,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);
   QUERN_ASSIGN_OR_RETURN(session->speculation, open_speculation(options, *session->backend));
   engine_options.speculation = session->speculation;
+  engine_options.turn = needs.turn;
   QUERN_ASSIGN_OR_RETURN(session->engine,
                          engine::Engine::create(session->model, *session->backend, engine_options));
   session->load_seconds = std::chrono::duration<double>(Clock::now() - start).count();

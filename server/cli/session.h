@@ -37,7 +37,12 @@ struct SessionNeeds {
   Log log = Log::none();
   int32_t max_queued_per_key = 0;
   int64_t max_gap_ms = 0;
+  std::shared_ptr<engine::StepTurn> turn = nullptr;      // shared by the engines of several models
+  std::shared_ptr<const gguf::GgufFile> file = nullptr;  // opened already; null: options.model is
 };
+
+// The file that options.model names, or the embedded demo model.
+Result<std::shared_ptr<const gguf::GgufFile>> open_model_file(const std::string& path);
 
 Result<std::unique_ptr<Session>> open_session(const Process& process,
                                               const options::Options& options,

@@ -58,7 +58,8 @@ class RequestServer {
             request.path,
             exchange_.status(),
             exchange_.bytes_sent(),
-            Clock::now() - connection_.arrived};
+            Clock::now() - connection_.arrived,
+            exchange_.notes()};
   }
 
  private:

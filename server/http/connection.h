@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "server/http/access.h"
 #include "server/http/head_parser.h"
@@ -32,6 +33,7 @@ struct AccessRecord {
   int status = 0;  // 0: the client went away before an answer was begun
   uint64_t bytes_sent = 0;
   std::chrono::nanoseconds duration{};  // since the first byte of the head
+  std::vector<Note> notes;              // of the handler
 };
 // Called once per request after its answer, on the thread that gave it; must not throw.
 using AnsweredHook = std::function<void(const AccessRecord& record)>;

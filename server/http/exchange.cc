@@ -135,4 +135,13 @@ bool SocketExchange::client_gone() {
   return dropped_;
 }
 
+void SocketExchange::note(std::string_view name, NoteValue value) {
+  for (Note& note : notes_) {
+    if (note.name != name) continue;
+    note.value = std::move(value);
+    return;
+  }
+  notes_.push_back({std::string(name), std::move(value)});
+}
+
 }  // namespace quern::http

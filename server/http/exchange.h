@@ -34,6 +34,7 @@ class SocketExchange final : public Exchange {
   void send(const Response& response) override;
   void stream(const Response& head, const StreamBody& body) override;
   bool client_gone() override;
+  void note(std::string_view name, NoteValue value) override;
 
   void send_continue();
   void allow_origin(std::string origin) { origin_ = std::move(origin); }
@@ -46,6 +47,7 @@ class SocketExchange final : public Exchange {
   bool closes() const { return !keep_alive_ || !finished_; }
   int status() const { return status_; }  // of the answer; 0: none
   uint64_t bytes_sent() const { return bytes_sent_; }
+  const std::vector<Note>& notes() const { return notes_; }
 
  private:
   AnswerForm form() const;
@@ -64,6 +66,7 @@ class SocketExchange final : public Exchange {
   bool probed_ = false;
   int status_ = 0;
   uint64_t bytes_sent_ = 0;
+  std::vector<Note> notes_;
 };
 
 }  // namespace quern::http

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace quern::http {
@@ -40,6 +41,13 @@ struct Response {
   Headers headers;  // further ones; control characters in values are replaced
 };
 
+// What a handler says about a request for the log: a name of its own and a value.
+using NoteValue = std::variant<std::string, int64_t, double>;
+struct Note {
+  std::string name;
+  NoteValue value;
+};
+
 // Sends a piece of a stream at once. False when the client is gone; the body should then return.
 using StreamWrite = std::function<bool(std::string_view piece)>;
 // Produces a stream. True: it is whole. False: it breaks off, which the client sees as a missing
@@ -60,6 +68,8 @@ class Exchange {
   virtual void stream(const Response& head, const StreamBody& body) = 0;
   // Whether the client has gone away, looked up now without waiting; also inside a stream's body.
   virtual bool client_gone() = 0;
+  // A fact for this request's line of the log. Later ones of the same name replace earlier ones.
+  virtual void note(std::string_view name, NoteValue value) = 0;
 };
 
 // Case-insensitive comparison of ASCII text.

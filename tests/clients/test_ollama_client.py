@@ -1,5 +1,7 @@
 """The official ollama package against the server."""
+import datetime
 import json
+import time
 
 import ollama
 import pytest
@@ -56,6 +58,25 @@ def test_chat_and_stream(ollama_client, model):
 def test_loading(ollama_client, model):
     assert ollama_client.generate(model).done_reason == "load"
     assert ollama_client.chat(model).done_reason == "load"
+
+
+def test_unloading_and_keep_alive(ollama_client, model):
+    def loaded():
+        return [one.model for one in ollama_client.ps().models]
+
+    ollama_client.generate(model, keep_alive="10m")
+    shown = ollama_client.ps().models[0]
+    seconds = (shown.expires_at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    assert 590 < seconds <= 600 and shown.size > 0
+    assert ollama_client.generate(model, keep_alive=0).done_reason == "unload"
+    end = time.monotonic() + 10
+    while loaded() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert loaded() == []
+    assert ollama_client.list().models  # still on offer
+    answer = ollama_client.generate(model, "Once", keep_alive=-1, options={"num_predict": 4})
+    assert answer.response and answer.load_duration > 0
+    assert len(loaded()) == 1
 
 
 def test_errors_have_their_class(ollama_client, model):

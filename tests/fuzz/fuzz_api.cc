@@ -54,6 +54,7 @@ class Recorder final : public http::Exchange {
     });
   }
   bool client_gone() override { return false; }
+  void note(std::string_view, http::NoteValue) override {}
 
   int n_answers = 0;
   http::Response answer;
@@ -132,17 +133,13 @@ void check(const Endpoint& endpoint, const Recorder& recorder) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   static quern::tests::FakeModel model;
+  static const api::Catalogue catalogue(api::fixed_offers({model.served()}), {});
   const size_t index = static_cast<uint8_t>(data[0] - '0') % std::size(kEndpoints);
   const Endpoint& endpoint = kEndpoints[index];
-  quern::tests::FakeEngine engine;  // a new one, for it remembers its requests
-  api::Catalogue catalogue;
-  catalogue.models = {model.served()};
-  catalogue.models.front().engine = &engine;
-  catalogue.version = "0";
-  catalogue.fingerprint = "fp";
+  model.engine.forget();
   Recorder recorder(endpoint.path, std::string(quern::fuzz::text_of(data + 1, size - 1)));
   endpoint.handle(catalogue, recorder);
   check(endpoint, recorder);
-  require(engine.alive() == 0, "no sequence is left behind");
+  require(model.engine.alive() == 0, "no sequence is left behind");
   return 0;
 }

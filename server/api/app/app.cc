@@ -2,9 +2,10 @@
 #include "server/api/app/app.h"
 
 #include <algorithm>
+#include <array>
+#include <variant>
 
 #include "config/base/digest.h"
-#include "engine/types/contract.h"
 #include "server/api/ollama/routes.h"
 #include "server/api/ollama/wire.h"
 #include "server/api/openai/routes.h"
@@ -45,9 +46,10 @@ std::vector<std::string> share_names(const std::vector<std::string>& keys) {
   return out;
 }
 
+constexpr size_t kMaxPath = 256;
+
 // "req-abc 127.0.0.1 POST /v1/completions 200 1234 bytes 56.7 ms"; "-" for what is not known.
 std::string access_line(const http::AccessRecord& record) {
-  constexpr size_t kMaxPath = 256;
   constexpr int64_t kNsPerTenthMs = 100'000;
   const auto known = [](std::string text) { return text.empty() ? std::string("-") : text; };
   const int64_t tenths = record.duration.count() / kNsPerTenthMs;
@@ -58,17 +60,46 @@ std::string access_line(const http::AccessRecord& record) {
          std::to_string(tenths % 10) + " ms";
 }
 
+void log_answer(const Log& log, const http::AccessRecord& record) {
+  using Value = std::variant<std::string_view, int64_t, double>;
+  const std::string_view path = std::string_view(record.path).substr(0, kMaxPath);
+  const std::array<LogField, 7> fields = {{
+      {"id", record.id},
+      {"peer", record.peer},
+      {"method", record.method},
+      {"path", path},
+      {"status", int64_t{record.status}},  // 0: the client went away before an answer
+      {"bytes", static_cast<int64_t>(record.bytes_sent)},
+      {"ms", std::chrono::duration<double, std::milli>(record.duration).count()},
+  }};
+  std::vector<LogField> notes;
+  for (const http::Note& note : record.notes) {
+    Value value = std::visit([](const auto& held) { return Value(held); }, note.value);
+    notes.push_back({note.name, value});
+  }
+  log.write(LogLevel::kInfo, access_line(record), {"request", fields}, notes);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedModel> models) {
-  if (models.empty()) return Error(ErrorKind::kInvalidInput, "There is no model to serve.");
+  const size_t n_models = models.size();
+  QUERN_ASSIGN_OR_RETURN(auto app, create(std::move(options), fixed_offers(std::move(models))));
+  for (size_t i = 0; i < n_models; ++i) {
+    QUERN_RETURN_IF_ERROR(app->preload(i));
+  }
+  return app;
+}
+
+Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ModelOffer> offers) {
+  if (offers.empty()) return Error(ErrorKind::kInvalidInput, "There is no model to serve.");
   QUERN_RETURN_IF_ERROR(check_exposure(options));
-  auto catalogue = std::make_shared<Catalogue>();
-  catalogue->models = std::move(models);
-  catalogue->version = options.version;
-  catalogue->fingerprint = "quern-" + options.version + "-" + std::string(engine::kContract);
-  catalogue->request_timeout = options.request_timeout;
-  catalogue->shares = share_names(options.api_keys);
+  CatalogueOptions about;
+  about.version = options.version;
+  about.request_timeout = options.request_timeout;
+  about.shares = share_names(options.api_keys);
+  about.manager = options.manager;
+  auto catalogue = std::make_shared<const Catalogue>(std::move(offers), std::move(about));
   auto app = std::unique_ptr<App>(new App());
   app->catalogue_ = catalogue;
   app->draining_ = std::make_shared<std::atomic<bool>>(false);
@@ -88,7 +119,7 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedM
   server.error_body = error_body;
   server.server_name = "quern/" + options.version;
   server.on_answered = [log = options.log](const http::AccessRecord& record) {
-    log.info(access_line(record));
+    log_answer(log, record);
   };
   QUERN_ASSIGN_OR_RETURN(app->server_,
                          http::HttpServer::create(std::move(server), std::move(router)));
@@ -113,6 +144,16 @@ bool App::drain(std::chrono::steady_clock::time_point deadline) {
   draining_->store(true);
   server_->stop_accepting();
   return server_->wait_idle(deadline);
+}
+
+Status App::preload(size_t index) {
+  auto lease = catalogue_->manager().acquire(index, {});
+  if (!lease.ok()) return lease.error();
+  return ok_status();
+}
+
+void App::drain_models(std::chrono::steady_clock::time_point deadline) {
+  catalogue_->manager().drain(deadline);
 }
 
 void App::stop() {

@@ -2,7 +2,7 @@
 // uses.
 //
 // Life: create() binds the addresses, start() answers, drain() lets requests finish, stop() ends.
-// Engines and models belong to the caller and must outlive the App.
+// Models on offer are loaded and unloaded inside; what their loading needs must outlive the App.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,8 @@
 
 #include "config/base/log.h"
 #include "config/base/result.h"
-#include "server/api/served_model.h"
+#include "server/api/app/describe_model.h"
+#include "server/api/catalogue.h"
 #include "server/http/http_server.h"
 
 namespace quern::api {
@@ -28,25 +29,33 @@ struct AppOptions {
   std::string version = "0.1.0";
   http::Limits limits;
   Log log = Log::none();  // gets a line per request
+  engine::ManagerOptions manager;
 };
 
 class App {
  public:
   // Errors: no model, an address that needs a key, a taken port; each with the next step.
+  static Result<std::unique_ptr<App>> create(AppOptions options, std::vector<ModelOffer> offers);
+  // With models that are loaded and belong to the caller.
   static Result<std::unique_ptr<App>> create(AppOptions options, std::vector<ServedModel> models);
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
+  // Loads a model ahead of the first request for it.
+  Status preload(size_t index);
   Status start();
   int port() const;
   // "http://127.0.0.1:8080", one per address listened on.
   std::vector<std::string> urls() const;
   http::ServerCounters counters() const;
+  const Catalogue& catalogue() const { return *catalogue_; }
   // Takes no more work (listeners close, /health says 503 on open connections) and waits for the
   // requests in progress. True when all are answered, false at `deadline`; may be called again. The
-  // engines go on: drain them and call stop() to end what is left.
+  // engines go on: end what is left with drain_models() and stop().
   bool drain(std::chrono::steady_clock::time_point deadline);
+  // Loads nothing more; requests of all models have until `deadline`, then fail.
+  void drain_models(std::chrono::steady_clock::time_point deadline);
   // Gives answers on their way a moment to be written, then cuts every connection. Idempotent.
   void stop();
 
@@ -57,9 +66,5 @@ class App {
   std::shared_ptr<std::atomic<bool>> draining_;
   std::unique_ptr<http::HttpServer> server_;
 };
-
-// Describes the model behind an engine. `id` empty: made from the model's name. `path`: the file,
-// whose stem becomes an alias and whose time is shown in listings; may be empty.
-ServedModel describe_model(engine::Engine& engine, std::string id, const std::string& path);
 
 }  // namespace quern::api

@@ -44,10 +44,11 @@ class Answer {
     if (plan_.with_context) context_ = plan_.request.prompt;
     std::vector<engine::Request> requests;
     requests.push_back(std::move(plan_.request));
-    if (const auto error = Generation::submit(*model_.engine, std::move(requests), generation_)) {
+    if (const auto error =
+            Generation::submit(exchange_, *model_.engine, std::move(requests), generation_)) {
       return fail(*error);
     }
-    auto first = generation_->next(exchange_);
+    auto first = generation_->next();
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
       return exchange_.stream(
@@ -67,7 +68,7 @@ class Answer {
   bool stream_all(Generation::Item first, const http::StreamWrite& write) {
     const auto write_line = [&](const Json& line) { return write(dump_json(line) + "\n"); };
     for (std::optional<Generation::Item> item = std::move(first); item;
-         item = generation_->next(exchange_)) {
+         item = generation_->next()) {
       const engine::Event& event = item->event;
       if (event.kind == engine::Event::Kind::kFailed) {
         return write_line(Json{{"error", error_of(event).message}});
@@ -87,7 +88,7 @@ class Answer {
     std::string text;
     Json all_logprobs = Json::array();
     for (std::optional<Generation::Item> item = std::move(first); item;
-         item = generation_->next(exchange_)) {
+         item = generation_->next()) {
       const engine::Event& event = item->event;
       if (event.kind == engine::Event::Kind::kFailed) return fail(error_of(event));
       text += event.text;
@@ -135,8 +136,9 @@ class Answer {
     Json out = update(text, true);
     out["done_reason"] = event.reason == engine::FinishReason::kLength ? "length" : "stop";
     if (plan_.with_context) out["context"] = context_;
-    put_count(out, "total_duration", event.timings.total_ns);
-    put_count(out, "load_duration", event.timings.queue_ns);
+    const int64_t load_ns = plan_.common.load_ns;
+    put_count(out, "total_duration", event.timings.total_ns + load_ns);
+    put_count(out, "load_duration", event.timings.queue_ns + load_ns);
     put_count(out, "prompt_eval_count", event.usage.prompt_tokens);
     put_count(out, "prompt_eval_duration", event.timings.prefill_ns);
     put_count(out, "eval_count", event.usage.completion_tokens);
@@ -158,17 +160,21 @@ class Answer {
 
 void answer(http::Exchange& exchange, AnswerPlan plan) { Answer(exchange, std::move(plan)).run(); }
 
-void answer_loaded(http::Exchange& exchange, const CommonRequest& common, bool chat) {
-  if (common.unload) {
-    return exchange.send(error_response(field_error(
-        "keep_alive", "This server keeps its model loaded; stop the server to free its memory.")));
+void answer_empty(const Catalogue& catalogue, http::Exchange& exchange, CommonRequest common,
+                  bool chat) {
+  const bool unload = common.keep_alive == engine::KeepAlive(0);
+  if (unload) {
+    catalogue.unload(common.index);
+  } else if (const MaybeError error = acquire_model(catalogue, common.index, common.keep_alive,
+                                                    common.origin, exchange, common.lease)) {
+    return exchange.send(error_response(*error));
   }
   Json out;
   out["model"] = common.model_name;
   out["created_at"] = rfc3339_now();
   put_text(out, chat, "");
   out["done"] = true;
-  out["done_reason"] = "load";
+  out["done_reason"] = unload ? "unload" : "load";
   exchange.send({200, "application/json; charset=utf-8", dump_json(out), {}});
 }
 

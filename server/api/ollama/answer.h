@@ -18,8 +18,9 @@ struct AnswerPlan {
 };
 
 void answer(http::Exchange& exchange, AnswerPlan plan);
-// The reply to a request without prompt or messages, which only loads the model; one object, also
-// when streaming is on.
-void answer_loaded(http::Exchange& exchange, const CommonRequest& common, bool chat);
+// Serves a request without prompt or messages, which only loads the model or, with a keep_alive of
+// 0, unloads it as soon as nobody uses it; one object, also when streaming is on.
+void answer_empty(const Catalogue& catalogue, http::Exchange& exchange, CommonRequest common,
+                  bool chat);
 
 }  // namespace quern::api::ollama

@@ -18,13 +18,13 @@ constexpr std::array kFields = {
 MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan,
                      bool& load_only) {
   const http::Request& request = exchange.request();
-  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, request, body, kFields, plan.common)) return error;
   const Json* messages = find_field(body, "messages");
   load_only = messages == nullptr || messages->empty();
   if (load_only) return std::nullopt;
+  if (MaybeError error = take_model(catalogue, exchange, body, plan.common)) return error;
   const ServedModel& model = *plan.common.model;
   Json clean;
   if (MaybeError error = check_messages(*messages, model, clean)) return error;
@@ -34,7 +34,8 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
   }
   plan.chat = true;
   plan.request.id = request.id;
-  set_origin(catalogue, request, plan.request);
+  plan.request.share = plan.common.origin.share;
+  plan.request.deadline = plan.common.origin.deadline;
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
   plan.request.constraint = plan.common.constraint;
@@ -51,7 +52,7 @@ void handle_chat(const Catalogue& catalogue, http::Exchange& exchange) {
   if (MaybeError error = plan_chat(catalogue, exchange, plan, load_only)) {
     return exchange.send(error_response(*error));
   }
-  if (load_only) return answer_loaded(exchange, plan.common, true);
+  if (load_only) return answer_empty(catalogue, exchange, std::move(plan.common), true);
   answer(exchange, std::move(plan));
 }
 

@@ -73,18 +73,19 @@ MaybeError encode_prompt(const Json& body, const ServedModel& model, bool raw, T
 MaybeError plan_generate(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan,
                          bool& load_only) {
   const http::Request& request = exchange.request();
-  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, request, body, kFields, plan.common)) return error;
   const bool raw = read_bool(body, "raw", false);
   // An empty prompt loads the model; with raw it is a prompt: the beginning of a text.
   const bool has_prompt = find_field(body, "prompt") != nullptr;
   load_only = !has_prompt || (!raw && read_string(body, "prompt").empty());
   if (load_only) return std::nullopt;
+  if (MaybeError error = take_model(catalogue, exchange, body, plan.common)) return error;
   plan.with_context = !raw;
   plan.request.id = request.id;
-  set_origin(catalogue, request, plan.request);
+  plan.request.share = plan.common.origin.share;
+  plan.request.deadline = plan.common.origin.deadline;
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
   plan.request.constraint = plan.common.constraint;
@@ -101,7 +102,7 @@ void handle_generate(const Catalogue& catalogue, http::Exchange& exchange) {
   if (MaybeError error = plan_generate(catalogue, exchange, plan, load_only)) {
     return exchange.send(error_response(*error));
   }
-  if (load_only) return answer_loaded(exchange, plan.common, false);
+  if (load_only) return answer_empty(catalogue, exchange, std::move(plan.common), false);
   answer(exchange, std::move(plan));
 }
 

@@ -1,5 +1,9 @@
 // GET /api/tags, /api/ps, /api/version, POST /api/show, GET /.
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <numeric>
+#include <utility>
 
 #include "server/api/generation.h"
 #include "server/api/ids.h"
@@ -24,7 +28,7 @@ void send_json(http::Exchange& exchange, const Json& body) {
   exchange.send({200, "application/json; charset=utf-8", dump_json(body), {}});
 }
 
-Json listing(const ServedModel& model) {
+Json listing(const ListedModel& model) {
   Json out;
   out["name"] = tagged_name(model);
   out["model"] = tagged_name(model);
@@ -35,7 +39,7 @@ Json listing(const ServedModel& model) {
   return out;
 }
 
-Json model_info(const ServedModel& model, bool verbose) {
+Json model_info(const ListedModel& model, bool verbose) {
   Json out = Json::object();
   for (const auto& [key, value] : model.model_info.items()) {
     if (key == "general.name" || key == "tokenizer.chat_template") continue;
@@ -45,28 +49,53 @@ Json model_info(const ServedModel& model, bool verbose) {
   return out;
 }
 
+// The time at which a model that nobody uses goes.
+std::string expiry(engine::KeepAlive expires_in) {
+  // For ever: a time that no client will live to see.
+  constexpr int64_t kCentury = int64_t{100} * 365 * 24 * 3600;
+  if (expires_in == engine::kForever) return rfc3339(unix_seconds() + kCentury);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t ns = std::chrono::nanoseconds(now).count() + expires_in.count();
+  constexpr int64_t kNsPerSecond = 1'000'000'000;
+  return rfc3339(ns / kNsPerSecond, ns % kNsPerSecond);
+}
+
 }  // namespace
 
+// The newest first, as clients show them.
 void handle_tags(const Catalogue& catalogue, http::Exchange& exchange) {
+  const std::vector<ListedModel>& models = catalogue.models();
+  std::vector<size_t> order(models.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return models[a].modified_unix_s > models[b].modified_unix_s;
+  });
   Json out;
   out["models"] = Json::array();
-  for (const ServedModel& model : catalogue.models) out["models"].push_back(listing(model));
+  for (const size_t i : order) out["models"].push_back(listing(models[i]));
   send_json(exchange, out);
 }
 
 void handle_ps(const Catalogue& catalogue, http::Exchange& exchange) {
+  std::vector<std::pair<engine::KeepAlive, Json>> loaded;
+  for (size_t i = 0; i < catalogue.models().size(); ++i) {
+    const ModelLease lease = catalogue.peek(i);
+    if (!lease) continue;
+    const engine::ModelState state = catalogue.state(i);
+    Json entry = listing(catalogue.models()[i]);
+    entry.erase("modified_at");
+    entry["size"] = state.bytes;
+    entry["expires_at"] = expiry(state.expires_in);
+    entry["size_vram"] = 0;
+    entry["context_length"] = lease.model().engine->context_tokens();
+    loaded.emplace_back(state.expires_in, std::move(entry));
+  }
+  // The latest to expire first.
+  std::stable_sort(loaded.begin(), loaded.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
   Json out;
   out["models"] = Json::array();
-  for (const ServedModel& model : catalogue.models) {
-    Json entry = listing(model);
-    entry.erase("modified_at");
-    // Never unloaded: a time that no client will live to see.
-    constexpr int64_t kCentury = int64_t{100} * 365 * 24 * 3600;
-    entry["expires_at"] = rfc3339(unix_seconds() + kCentury);
-    entry["size_vram"] = 0;
-    entry["context_length"] = model.engine->context_tokens();
-    out["models"].push_back(std::move(entry));
-  }
+  for (auto& [expires_in, entry] : loaded) out["models"].push_back(std::move(entry));
   send_json(exchange, out);
 }
 
@@ -78,13 +107,14 @@ void handle_show(const Catalogue& catalogue, http::Exchange& exchange) {
   if (error) return exchange.send(error_response(*error));
   const std::string name = read_string(body, "model", read_string(body, "name"));
   if (name.empty()) return exchange.send(error_response(field_error("model", "model is required")));
-  const ServedModel* model = catalogue.find(name);
-  if (model == nullptr) return exchange.send(error_response(unknown_model(name)));
+  const auto index = catalogue.find(name);
+  if (!index) return exchange.send(error_response(unknown_model(name)));
+  const ListedModel* model = &catalogue.models()[*index];
   Json out;
   out["license"] = model->facts.license;
   out["modelfile"] = "";
   out["parameters"] = "";
-  out["template"] = model->has_own_template ? model->chat_template->source() : "";
+  out["template"] = model->template_source;
   out["details"] = details_object(*model);
   out["model_info"] = model_info(*model, read_bool(body, "verbose", false));
   out["capabilities"] = Json::array({"completion"});
@@ -95,7 +125,7 @@ void handle_show(const Catalogue& catalogue, http::Exchange& exchange) {
 void handle_version(const Catalogue& catalogue, http::Exchange& exchange) {
   Json out;
   out["version"] = kApiVersion;
-  out["quern"] = catalogue.version;
+  out["quern"] = catalogue.version();
   send_json(exchange, out);
 }
 

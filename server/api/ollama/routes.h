@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "server/api/served_model.h"
+#include "server/api/catalogue.h"
 #include "server/http/router.h"
 
 namespace quern::api::ollama {

@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
+#include <chrono>
 
-#include "server/api/generation.h"
+#include "server/api/duration.h"
 
 namespace quern::api::ollama {
 namespace {
@@ -80,11 +79,7 @@ MaybeError read_options(const Json& body, CommonRequest& out) {
   read_sampling(options, out.sampling);
   // -2 ("fill the context") and -1 ("no limit") end alike: nothing is shifted out here.
   out.max_tokens = std::max<int64_t>(read_integer(options, "num_predict", -1), -1);
-  // A longer context than the server's is not to be had per request; a prompt that needs it is
-  // refused by the engine.
-  if (read_integer(options, "num_ctx", 0) > out.model->engine->context_tokens()) {
-    out.unused.push_back("options.num_ctx");
-  }
+  out.context_wanted = read_integer(options, "num_ctx", 0);
   return read_stops(options, "options.stop", out.stop);
 }
 
@@ -95,25 +90,6 @@ MaybeError check_think(const Json& body, const CommonRequest& request) {
     return field_error("think", "'think' must be true, false or a level.");
   }
   return field_error("think", "\"" + request.model_name + "\" does not support thinking");
-}
-
-// One "12.5m" of a Go duration; `text` is advanced.
-bool take_duration_part(std::string_view& text, double& seconds) {
-  static constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"h", 3600.0}, {"m", 60.0}, {"s", 1.0}};
-  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-  double value = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + digits, value, std::chars_format::fixed);
-  if (digits == 0 || error != std::errc() || end != text.data() + digits) return false;
-  text.remove_prefix(digits);
-  for (const auto& [unit, scale] : kUnits) {
-    if (!text.starts_with(unit)) continue;
-    text.remove_prefix(unit.size());
-    seconds += value * scale;
-    return true;
-  }
-  return false;
 }
 
 // 1234567 to "1.2M".
@@ -140,37 +116,19 @@ http::Response error_response(const ApiError& error) {
   return response;
 }
 
-bool parse_keep_alive(const Json& value, bool& is_zero) {
-  if (value.is_number()) {
-    is_zero = value.get<double>() == 0;
-    return true;
-  }
-  if (!value.is_string()) return false;
-  std::string_view text = value.get_ref<const std::string&>();
-  if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
-  if (text == "0") {
-    is_zero = true;
-    return true;
-  }
-  double seconds = 0;
-  if (text.empty() || text.size() > 64) return false;
-  while (!text.empty()) {
-    if (!take_duration_part(text, seconds)) return false;
-  }
-  is_zero = seconds == 0;
-  return std::isfinite(seconds);
-}
-
-MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       const ClientGone& gone, CommonRequest& out) {
+MaybeError read_common(const Catalogue& catalogue, const http::Request& request, const Json& body,
+                       std::span<const FieldSpec> own, CommonRequest& out) {
   if (MaybeError error = check_fields(body, {own, kFields}, "", out.unused)) return error;
   out.model_name = read_string(body, "model", read_string(body, "name"));
   if (out.model_name.empty()) return field_error("model", "model is required");
-  out.model = catalogue.find(out.model_name);
-  if (out.model == nullptr) return unknown_model(out.model_name);
+  const auto index = catalogue.find(out.model_name);
+  if (!index) return unknown_model(out.model_name);
+  out.index = *index;
+  out.origin = origin_of(catalogue, request);
   out.stream = read_bool(body, "stream", true);
   if (const Json* keep = find_field(body, "keep_alive")) {
-    if (!parse_keep_alive(*keep, out.unload)) {
+    out.keep_alive = parse_keep_alive(*keep);
+    if (!out.keep_alive) {
       return field_error("keep_alive",
                          "'keep_alive' must be a number of seconds or a duration like \"5m\".");
     }
@@ -181,11 +139,31 @@ MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<c
     return field_error("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
   }
   if (MaybeError error = check_think(body, out)) return error;
-  if (MaybeError error = read_options(body, out)) return error;
+  return read_options(body, out);
+}
+
+MaybeError take_model(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
+                      CommonRequest& out) {
+  const bool loaded = catalogue.state(out.index).loaded;
+  const auto asked = std::chrono::steady_clock::now();
+  if (MaybeError error =
+          acquire_model(catalogue, out.index, out.keep_alive, out.origin, exchange, out.lease)) {
+    return error;
+  }
+  if (!loaded) {
+    out.load_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now() - asked).count();
+  }
+  out.model = &out.lease.model();
+  // A longer context than the server's is not to be had per request; a prompt that needs it is
+  // refused by the engine.
+  if (out.context_wanted > out.model->engine->context_tokens()) {
+    out.unused.push_back("options.num_ctx");
+  }
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   return read_ollama_constraint(body, *out.model, gone, out.constraint);
 }
 
-Json details_object(const ServedModel& model) {
+Json details_object(const ListedModel& model) {
   Json out;
   out["parent_model"] = "";
   out["format"] = "gguf";
@@ -196,7 +174,7 @@ Json details_object(const ServedModel& model) {
   return out;
 }
 
-std::string tagged_name(const ServedModel& model) {
+std::string tagged_name(const ListedModel& model) {
   return model.id.find(':') == std::string::npos ? model.id + ":latest" : model.id;
 }
 

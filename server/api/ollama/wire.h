@@ -12,6 +12,7 @@
 #include "server/api/api_error.h"
 #include "server/api/constraint.h"
 #include "server/api/fields.h"
+#include "server/api/generation.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
 
@@ -26,28 +27,33 @@ http::Response error_response(const ApiError& error);
 
 // The fields that /api/generate and /api/chat share.
 struct CommonRequest {
-  const ServedModel* model = nullptr;
-  std::string model_name;  // as the client wrote it
+  RequestOrigin origin;
+  size_t index = 0;  // in the catalogue
+  ModelLease lease;
+  const ServedModel* model = nullptr;  // of the lease
+  std::string model_name;              // as the client wrote it
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text
   int64_t max_tokens = -1;
+  int64_t context_wanted = 0;
+  int64_t load_ns = 0;  // that it waited for the model; 0 when that was loaded already
   std::optional<int32_t> top_logprobs;
   bool stream = true;
-  bool unload = false;  // keep_alive is 0
+  std::optional<engine::KeepAlive> keep_alive;
   std::vector<std::string> unused;
 };
-// A format is compiled last, as long as the client has not `gone`.
-MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       const ClientGone& gone, CommonRequest& out);
-
-// Whether a keep_alive value is well-formed, and whether it is zero: a number of seconds or a Go
-// duration ("5m", "1h30m", "-1s").
-bool parse_keep_alive(const Json& value, bool& is_zero);
+// Everything that needs no model; loads nothing.
+MaybeError read_common(const Catalogue& catalogue, const http::Request& request, const Json& body,
+                       std::span<const FieldSpec> own, CommonRequest& out);
+// Then the model, which is loaded if need be, and what needs it. Loading it and compiling a format
+// stop when the client has gone.
+MaybeError take_model(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
+                      CommonRequest& out);
 
 // details{} of listings.
-Json details_object(const ServedModel& model);
+Json details_object(const ListedModel& model);
 // "name" with its tag, ":latest" by default.
-std::string tagged_name(const ServedModel& model);
+std::string tagged_name(const ListedModel& model);
 
 }  // namespace quern::api::ollama

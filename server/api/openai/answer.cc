@@ -39,11 +39,11 @@ class Answer {
     headers_.push_back({"x-quern-seed", seed});
     const std::string unused = joined_names(plan_.common.unused);
     if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
-    if (const auto error = Generation::submit(*plan_.common.model->engine,
+    if (const auto error = Generation::submit(exchange_, *plan_.common.model->engine,
                                               std::move(plan_.requests), generation_)) {
       return fail(*error);
     }
-    auto first = generation_->next(exchange_);
+    auto first = generation_->next();
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
       http::Response head{200, "text/event-stream", "", headers_};
@@ -64,7 +64,7 @@ class Answer {
   // The body of a streamed answer, from its first event on. True when it is whole.
   bool stream_all(Generation::Item first, const http::StreamWrite& write) {
     for (std::optional<Generation::Item> item = std::move(first); item;
-         item = generation_->next(exchange_)) {
+         item = generation_->next()) {
       if (item->event.kind == engine::Event::Kind::kFailed) {
         return write_event(write, error_object(error_of(item->event)));
       }
@@ -77,7 +77,7 @@ class Answer {
 
   void send_whole(Generation::Item first) {
     for (std::optional<Generation::Item> item = std::move(first); item;
-         item = generation_->next(exchange_)) {
+         item = generation_->next()) {
       if (item->event.kind == engine::Event::Kind::kFailed) return fail(error_of(item->event));
       Piece piece = take(item->index, item->event);
       Choice& choice = choices_[item->index];
@@ -273,6 +273,8 @@ void add_choices(AnswerPlan& plan, const engine::Request& prototype,
   plan.best_of = std::max(plan.best_of, plan.common.n);
   for (int64_t i = 0; i < plan.best_of; ++i) {
     engine::Request request = prototype;
+    request.share = plan.common.origin.share;
+    request.deadline = plan.common.origin.deadline;
     request.priority = plan.common.priority;
     // What to choose by.
     if (plan.best_of > plan.common.n && !request.top_logprobs) request.top_logprobs = 0;

@@ -58,13 +58,12 @@ MaybeError check_formats(const Json& body) {
 
 MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan) {
   const http::Request& request = exchange.request();
-  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
+  if (MaybeError error = read_common(catalogue, exchange, body, kFields, plan.common)) return error;
   if (MaybeError error = check_formats(body)) return error;
   plan.chat = true;
-  plan.fingerprint = catalogue.fingerprint;
+  plan.fingerprint = catalogue.fingerprint();
   const ServedModel& model = *plan.common.model;
   const Json* messages = find_field(body, "messages");
   if (messages == nullptr) return field_error("messages", "'messages' is missing.");
@@ -78,7 +77,6 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
     return error;
   }
   engine::Request prototype;
-  set_origin(catalogue, request, prototype);
   if (MaybeError error = encode_segments(model, segments, prototype.prompt)) return error;
   plan.logprobs = read_bool(body, "logprobs", false);
   plan.top_logprobs = read_integer(body, "top_logprobs", 0);

@@ -81,11 +81,10 @@ MaybeError read_prompts(const ServedModel& model, const Json& body, std::vector<
 
 MaybeError plan_completion(const Catalogue& catalogue, http::Exchange& exchange, AnswerPlan& plan) {
   const http::Request& request = exchange.request();
-  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   Json body;
   if (MaybeError error = parse_body(request.body, body)) return error;
-  if (MaybeError error = read_common(catalogue, body, kFields, gone, plan.common)) return error;
-  plan.fingerprint = catalogue.fingerprint;
+  if (MaybeError error = read_common(catalogue, exchange, body, kFields, plan.common)) return error;
+  plan.fingerprint = catalogue.fingerprint();
   std::vector<Prompt> prompts;
   if (MaybeError error = read_prompts(*plan.common.model, body, prompts)) return error;
   plan.best_of = read_integer(body, "best_of", plan.common.n);
@@ -103,7 +102,6 @@ MaybeError plan_completion(const Catalogue& catalogue, http::Exchange& exchange,
   plan.logprobs = find_field(body, "logprobs") != nullptr;
   plan.top_logprobs = read_integer(body, "logprobs", 0);
   engine::Request prototype;
-  set_origin(catalogue, request, prototype);
   prototype.max_tokens = read_integer(body, "max_tokens", 16);
   if (plan.logprobs) prototype.top_logprobs = static_cast<int32_t>(plan.top_logprobs);
   prototype.prompt_logprobs = echo && plan.logprobs;

@@ -6,8 +6,6 @@
 #include <charconv>
 #include <limits>
 
-#include "server/api/generation.h"
-
 namespace quern::api::openai {
 namespace {
 
@@ -192,21 +190,28 @@ http::Response error_response(const ApiError& error) {
   return response;
 }
 
-MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       const ClientGone& gone, CommonRequest& out) {
+MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
+                       std::span<const FieldSpec> own, CommonRequest& out) {
   // The endpoint's own rows come first: the first match counts.
   if (MaybeError error = check_fields(body, {own, kCommonFields}, "", out.unused)) return error;
   const std::string name = read_string(body, "model");
-  out.model = name.empty() ? &catalogue.models.front() : catalogue.find(name);
-  if (out.model == nullptr) return unknown_model(name);
-  out.model_name = name.empty() ? out.model->id : name;
+  const auto index = name.empty() ? size_t{0} : catalogue.find(name);
+  if (!index) return unknown_model(name);
+  out.model_name = name.empty() ? catalogue.models()[*index].id : name;
+  out.origin = origin_of(catalogue, exchange.request());
   out.n = read_integer(body, "n", 1);
   out.priority = static_cast<int32_t>(read_integer(body, "priority", 0));
   out.stream = read_bool(body, "stream", false);
   read_sampling(body, out.sampling);
   if (MaybeError error = read_stream_options(body, out)) return error;
   if (MaybeError error = read_stops(body, "stop", out.stop)) return error;
+  if (MaybeError error =
+          acquire_model(catalogue, *index, std::nullopt, out.origin, exchange, out.lease)) {
+    return error;
+  }
+  out.model = &out.lease.model();
   if (MaybeError error = read_bias(body, *out.model, out.sampling)) return error;
+  const ClientGone gone = [&exchange] { return exchange.client_gone(); };
   return read_openai_constraint(body, *out.model, gone, out.constraint);
 }
 

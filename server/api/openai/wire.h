@@ -12,6 +12,7 @@
 #include "server/api/api_error.h"
 #include "server/api/constraint.h"
 #include "server/api/fields.h"
+#include "server/api/generation.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
 
@@ -23,8 +24,10 @@ http::Response error_response(const ApiError& error);
 
 // What the sampling fields of both generating endpoints say.
 struct CommonRequest {
-  const ServedModel* model = nullptr;
-  std::string model_name;  // as the client wrote it, or the served one's
+  RequestOrigin origin;
+  ModelLease lease;
+  const ServedModel* model = nullptr;  // of the lease
+  std::string model_name;              // as the client wrote it, or the served one's
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text
@@ -37,10 +40,10 @@ struct CommonRequest {
 
 extern const std::span<const FieldSpec> kCommonFields;
 
-// Checks `body` against kCommonFields and `own`, and reads the common fields. A grammar is compiled
-// last, as long as the client has not `gone`.
-MaybeError read_common(const Catalogue& catalogue, const Json& body, std::span<const FieldSpec> own,
-                       const ClientGone& gone, CommonRequest& out);
+// Checks `body` against kCommonFields and `own`, reads the common fields and gets hold of the
+// model. Loading it and compiling a grammar come last and stop when the client has gone.
+MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
+                       std::span<const FieldSpec> own, CommonRequest& out);
 
 Json usage_object(const engine::Usage& usage);
 std::string_view finish_reason(engine::FinishReason reason);

@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-#include "server/api/served_model.h"
+#include "server/api/catalogue.h"
 #include "server/http/http_server.h"
 #include "server/http/router.h"
 
@@ -19,8 +19,5 @@ struct OpsState {
 };
 
 void add_routes(http::Router& router, OpsState state);
-
-// Prometheus text exposition format 0.0.4.
-std::string metrics_text(const Catalogue& catalogue, const http::ServerCounters& counters);
 
 }  // namespace quern::api::ops

@@ -107,6 +107,34 @@ TEST_F(EngineLoopTest, ManyClientsGetTheirOwnAnswers) {
   EXPECT_GT(runner_->max_sequences_seen, 1);
 }
 
+TEST_F(EngineLoopTest, WhatRequestsExperienceIsCounted) {
+  start(512, 4, milliseconds(2));
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (uint64_t seed = 0; seed < 6; ++seed) streams.push_back(*loop_->submit(request(seed, 11)));
+  for (auto& stream : streams) read_all(*stream);
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.requests_finished == 6; }));
+  const auto count = [](const auto& histogram) {
+    uint64_t n = 0;
+    for (const uint64_t bucket : histogram.counts()) n += bucket;
+    return n;
+  };
+  const LatencyStats latency = loop_->stats().latency;
+  EXPECT_EQ(count(latency.time_to_first_token_s), 6U);
+  EXPECT_EQ(count(latency.token_gap_s), 6U * 10);
+  EXPECT_GE(latency.token_gap_s.sum(), 6 * 10 * 0.002);  // each step takes that long
+  EXPECT_EQ(count(latency.queue_s), 6U);
+  EXPECT_EQ(count(latency.decode_rate), 6U);
+  EXPECT_EQ(latency.completion_tokens.sum(), 6 * 11);
+  EXPECT_EQ(latency.prompt_tokens.sum(), 6 * 4);
+  EXPECT_GE(latency.total_s.sum(), latency.time_to_first_token_s.sum());
+  // Those who leave say nothing.
+  auto left = loop_->submit(request(1, 100));
+  ASSERT_TRUE(left.ok());
+  left->reset();
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.requests_cancelled == 1; }));
+  EXPECT_EQ(count(loop_->stats().latency.queue_s), 6U);
+}
+
 TEST_F(EngineLoopTest, DroppingTheStreamFreesTheSequence) {
   start(512, 4, milliseconds(10));
   auto stream = loop_->submit(request(1, 100));

@@ -1,12 +1,14 @@
 // Generated requests: each field with each wrong type and beyond each bound, each document shape
 // (J-01 to J-10), for every generating endpoint.
 #include "server/api/fields.h"
+#include "server/api/duration.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
 
 #include "server/api/app/app.h"
+#include "server/api/duration.h"
 #include "server/api/generation.h"
 #include "server/api/ollama/wire.h"
 #include "tests/server/fakes/fake_engine.h"
@@ -155,21 +157,34 @@ TEST(Fields, NamesInHeadersAreSafe) {
   EXPECT_LT(joined_names(std::vector<std::string>(1000, std::string(1000, 'x'))).size(), 600U);
 }
 
-TEST(Fields, KeepAlive) {
-  bool zero = false;
-  for (const Json& good :
-       {Json("5m"), Json("1h30m"), Json(-1), Json("-1s"), Json(42.5), Json("10ms")}) {
-    EXPECT_TRUE(ollama::parse_keep_alive(good, zero)) << good;
-    EXPECT_FALSE(zero) << good;
+TEST(Durations, KeepAlive) {
+  using namespace std::chrono_literals;
+  const std::pair<Json, engine::KeepAlive> kGood[] = {
+      {"5m", 5min},
+      {"1h30m", 90min},
+      {"10ms", 10ms},
+      {42.5, 42500ms},
+      {0, 0s},
+      {"0", 0s},
+      {"0s", 0s},
+      {"-0", 0s},
+      {-1, engine::kForever},
+      {"-1s", engine::kForever},
+      {"+1.5s", 1500ms},
+      {1e300, engine::kForever},
+      {"99999999h", engine::kForever},
+  };
+  for (const auto& [text, expected] : kGood) {
+    EXPECT_EQ(parse_keep_alive(text), expected) << text;
   }
-  for (const Json& good : {Json(0), Json("0"), Json("0s")}) {
-    EXPECT_TRUE(ollama::parse_keep_alive(good, zero));
-    EXPECT_TRUE(zero);
+  for (const Json& bad : {Json("5x"), Json(""), Json("m"), Json(true), Json::array(), Json("1e9h"),
+                          Json("300"), Json("-"), Json(std::string(100, '1') + "s")}) {
+    EXPECT_EQ(parse_keep_alive(bad), std::nullopt) << bad;
   }
-  for (const Json& bad :
-       {Json("5x"), Json(""), Json("m"), Json(true), Json::array(), Json("1e9h")}) {
-    EXPECT_FALSE(ollama::parse_keep_alive(bad, zero)) << bad;
-  }
+  EXPECT_EQ(parse_keep_alive_option("300"), 300s);
+  EXPECT_EQ(parse_keep_alive_option("-1"), engine::kForever);
+  EXPECT_EQ(parse_keep_alive_option("5m"), 5min);
+  EXPECT_EQ(parse_keep_alive_option("soon"), std::nullopt);
 }
 
 }  // namespace

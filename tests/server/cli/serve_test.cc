@@ -1,107 +1,20 @@
 // The server as a process: signals end it the agreed way, and a second process finds on disk what
 // the first one computed.
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <charconv>
-#include <chrono>
 #include <thread>
 
-#include "config/base/json.h"
 #include "tests/engine/store/scratch_directory.h"
+#include "tests/server/cli/server_process.h"
 #include "tests/server/support/raw_client.h"
 
 namespace quern::testing {
 namespace {
 
 using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
 using tests::RawClient;
 using tests::RawResponse;
-
-class ServerProcess {
- public:
-  explicit ServerProcess(std::vector<std::string> options = {}) {
-    std::vector<std::string> texts = {QUERN_BINARY, "serve", "--port", "0", "--host", "127.0.0.1"};
-    texts.insert(texts.end(), options.begin(), options.end());
-    std::vector<char*> argv;
-    for (std::string& text : texts) argv.push_back(text.data());
-    argv.push_back(nullptr);
-    std::string config = "QUERN_CONFIG_DIR=/nonexistent";
-    char* envp[] = {config.data(), nullptr};
-    int out[2];
-    if (pipe2(out, O_CLOEXEC) != 0) return;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    if (posix_spawn(&pid_, QUERN_BINARY, &actions, nullptr, argv.data(), envp) != 0) pid_ = 0;
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(out[1]);
-    out_ = out[0];
-    read_port();
-  }
-  ~ServerProcess() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-    if (out_ >= 0) ::close(out_);
-  }
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
-
-  int port() const { return port_; }
-  void signal(int number) const { ::kill(pid_, number); }
-  // Its exit code, or -1 when it does not end in time.
-  int wait(std::chrono::milliseconds timeout) {
-    for (const auto end = Clock::now() + timeout; Clock::now() < end;) {
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-        pid_ = 0;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-      }
-      std::this_thread::sleep_for(5ms);
-    }
-    return -1;
-  }
-  Json ask(const std::string& prompt) const {
-    const Json body = {{"prompt", prompt}, {"seed", 3}, {"max_tokens", 12}};
-    const RawResponse response = tests::post_json(port_, "/v1/completions", body.dump());
-    auto parsed = parse_json(response.body);
-    EXPECT_EQ(response.status, 200) << response.body;
-    return parsed.ok() ? std::move(*parsed) : Json();
-  }
-  Json metrics(const std::string& name) const {
-    const std::string text = tests::get(port_, "/metrics").body;
-    const size_t at = text.find("\n" + name + "{");
-    if (at == std::string::npos) return nullptr;
-    const size_t begin = text.find(' ', at + 1) + 1;
-    auto parsed = parse_json(text.substr(begin, text.find('\n', begin) - begin));
-    return parsed.ok() ? *parsed : Json();
-  }
-
- private:
-  void read_port() {
-    std::string text;
-    char c = 0;
-    while (::read(out_, &c, 1) == 1) {
-      text.push_back(c);
-      const size_t at = text.find("127.0.0.1:");
-      if (c != '\n' || at == std::string::npos) continue;
-      std::from_chars(text.data() + at + 10, text.data() + text.size(), port_);
-      return;
-    }
-  }
-
-  pid_t pid_ = 0;
-  int out_ = -1;
-  int port_ = 0;
-};
 
 std::string streaming_request(int max_tokens) {
   const Json body = {{"prompt", "Once upon a time"},

@@ -167,6 +167,11 @@ std::vector<engine::Request> FakeEngine::requests() const {
   return requests_;
 }
 
+void FakeEngine::forget() {
+  const std::lock_guard lock(mutex_);
+  requests_.clear();
+}
+
 bool FakeEngine::wait_until_idle(std::chrono::milliseconds timeout) const {
   const auto deadline = Clock::now() + timeout;
   while (alive() > 0) {

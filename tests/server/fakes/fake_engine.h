@@ -45,6 +45,8 @@ class FakeEngine final : public engine::Engine {
   void set(FakeBehaviour behaviour);
   // Requests submitted so far.
   std::vector<engine::Request> requests() const;
+  // Drops them, and so what they hold.
+  void forget();
   // Groups of requests submitted so far.
   int groups() const { return groups_.load(); }
   // Streams alive now.

@@ -1,0 +1,28 @@
+// A ticket lock that sleeps: there are as many who wait as busy models, so waking all is cheap.
+#include "engine/run/step_turn.h"
+
+namespace quern::engine {
+
+StepTurn::Held::Held(StepTurn* turn) : turn_(turn) {
+  if (turn_ != nullptr) turn_->take();
+}
+
+StepTurn::Held::~Held() {
+  if (turn_ != nullptr) turn_->give();
+}
+
+void StepTurn::take() {
+  std::unique_lock lock(mutex_);
+  const uint64_t ticket = next_ticket_++;
+  passed_.wait(lock, [&] { return serving_ == ticket; });
+}
+
+void StepTurn::give() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++serving_;
+  }
+  passed_.notify_all();
+}
+
+}  // namespace quern::engine

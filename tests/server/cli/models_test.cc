@@ -1,0 +1,188 @@
+// Several real models in one process: each answers as it does alone, however busy; what is on
+// offer, what is refused, what the log says.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <thread>
+
+#include "tests/engine/store/scratch_directory.h"
+#include "tests/server/cli/server_process.h"
+#include "tests/server/support/exposition_parser.h"
+#include "tests/server/support/raw_client.h"
+#include "tests/support/tiny_model.h"
+
+namespace quern::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using tests::RawResponse;
+
+class Models : public ::testing::Test {
+ protected:
+  // Writes a model of random weights; its path.
+  std::string write(const std::string& name, uint64_t seed, const std::string& architecture) const {
+    tests_support::TinyModelOptions options;
+    options.architecture = architecture;
+    options.seed = seed;
+    const auto bytes = tests_support::tiny_model_bytes(options);
+    EXPECT_TRUE(bytes.ok());
+    const std::string path = (scratch_.path() / name).string();
+    std::ofstream out(path, std::ios::binary);
+    out.write(reinterpret_cast<const char*>(bytes->data()),
+              static_cast<std::streamsize>(bytes->size()));
+    return path;
+  }
+  static std::string answer(const ServerProcess& server, const std::string& model, uint64_t seed) {
+    const Json body = {
+        {"model", model},   {"prompt", "Once upon a time " + std::to_string(seed % 3)},
+        {"seed", seed},     {"temperature", 1.0},
+        {"max_tokens", 20}, {"ignore_eos", true}};
+    const RawResponse response = tests::post_json(server.port(), "/v1/completions", body.dump());
+    const auto parsed = parse_json(response.body);
+    if (response.status != 200 || !parsed.ok()) return "failed: " + response.body;
+    return (*parsed)["choices"][0]["text"].get<std::string>();
+  }
+
+  tests::ScratchDirectory scratch_;
+};
+
+TEST_F(Models, AnswersAreTheSameHoweverBusyTheOthersAre) {
+  const std::string a = write("a.gguf", 1, "llama");
+  const std::string b = write("b.gguf", 2, "qwen3");
+  constexpr uint64_t kSeeds = 6;
+  std::map<std::string, std::vector<std::string>> alone;
+  for (const auto& [name, path] : {std::pair("a", a), std::pair("b", b)}) {
+    ServerProcess server({path, "--alias", name});
+    ASSERT_GT(server.port(), 0);
+    for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+      alone[name].push_back(answer(server, name, seed));
+    }
+  }
+  EXPECT_NE(alone["a"], alone["b"]);
+  ServerProcess server({a, b, "--max-sequences", "3"});
+  ASSERT_GT(server.port(), 0);
+  EXPECT_NE(server.summary().find("serving     \"a\", \"b\" at http"), std::string::npos)
+      << server.summary();
+  std::vector<std::thread> clients;
+  std::atomic<int> wrong{0};
+  for (const std::string name : {"a", "b"}) {
+    for (uint64_t client = 0; client < 4; ++client) {
+      clients.emplace_back([&, name, client] {
+        for (uint64_t i = 0; i < kSeeds; ++i) {
+          const uint64_t seed = (i + client) % kSeeds;
+          wrong += answer(server, name, seed) != alone[name][seed] ? 1 : 0;
+        }
+      });
+    }
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+  const auto metrics = tests::parse_exposition(tests::get(server.port(), "/metrics").body);
+  ASSERT_TRUE(metrics.ok()) << metrics.error().message();
+  const auto& gaps = metrics->at("quern_inter_token_latency_seconds").samples;
+  for (const char* name : {"a", "b"}) {
+    const double n = gaps.at({"quern_inter_token_latency_seconds_count", {{"model", name}}});
+    EXPECT_EQ(n, 4 * kSeeds * 19) << name;
+  }
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(10s), 0);
+}
+
+TEST_F(Models, TheOneThatIsNotUsedMakesRoom) {
+  write("a.gguf", 1, "llama");
+  write("b.gguf", 2, "llama");
+  write("c-00002-of-00002.gguf", 3, "llama");
+  std::ofstream(scratch_.path() / "broken.gguf") << "GGUF and no more";
+  // Keys and values bound what a model takes: two do not fit together.
+  ServerProcess server({"--model-dir", scratch_.path().string(), "--kv-cache", "3MiB",
+                        "--model-memory", "6MiB", "--max-step-tokens", "32"},
+                       (scratch_.path() / "log").string());
+  ASSERT_GT(server.port(), 0);
+  const auto loaded = [&] {
+    std::vector<std::string> out;
+    const auto ps = parse_json(tests::get(server.port(), "/api/ps").body);
+    for (const Json& one : (*ps)["models"]) out.push_back(one["name"].get<std::string>());
+    return out;
+  };
+  EXPECT_EQ(loaded(), std::vector<std::string>());
+  const auto tags = parse_json(tests::get(server.port(), "/api/tags").body);
+  EXPECT_EQ((*tags)["models"].size(), 2U);
+  const std::string first = answer(server, "a", 1);
+  EXPECT_EQ(loaded(), std::vector<std::string>{"a:latest"});
+  EXPECT_NE(answer(server, "b", 1), first);
+  EXPECT_EQ(loaded(), std::vector<std::string>{"b:latest"});
+  EXPECT_EQ(answer(server, "a", 1), first);
+  std::ifstream log(scratch_.path() / "log");
+  const std::string text{std::istreambuf_iterator<char>(log), {}};
+  EXPECT_NE(text.find("left out: "), std::string::npos) << text;
+  EXPECT_NE(text.find("the model 'b' was unloaded"), std::string::npos) << text;
+}
+
+TEST_F(Models, AFileThatIsRewrittenIsLoadedAnew) {
+  const std::string a = write("a.gguf", 1, "llama");
+  ServerProcess server({a, "--alias", "a"});
+  ASSERT_GT(server.port(), 0);
+  const std::string before = answer(server, "a", 1);
+  write("other.gguf", 9, "llama");
+  std::ofstream(a, std::ios::binary | std::ios::in)
+      << std::ifstream(scratch_.path() / "other.gguf", std::ios::binary).rdbuf();
+  const std::string after = answer(server, "a", 1);
+  EXPECT_NE(after, before);
+  EXPECT_FALSE(after.starts_with("failed")) << after;
+  EXPECT_EQ(answer(server, "a", 1), after);
+}
+
+TEST_F(Models, WhatCannotBeServedIsSaidAtTheStart) {
+  const std::string a = write("a.gguf", 1, "llama");
+  const struct {
+    std::vector<std::string> options;
+    const char* says;
+  } kCases[] = {
+      {{a, a}, "another model called 'a'"},
+      {{a, "--alias", "x,y"}, "--alias gives 2 names to 1 models"},
+      {{"--model-dir", "/nonexistent"}, "cannot be read"},
+      {{a, "--keep-alive", "soon"}, "keep_alive is \"soon\""},
+      {{a, "--model-memory", "1000"}, "all models together may take 1000"},
+      {{a, (scratch_.path() / "missing.gguf").string()}, "missing.gguf"},
+  };
+  for (const auto& one : kCases) {
+    const std::string log = (scratch_.path() / "log").string();
+    ServerProcess server(one.options, log);
+    EXPECT_EQ(server.port(), 0) << one.says;
+    EXPECT_EQ(server.wait(10s), 1) << one.says;
+    std::ifstream in(log);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_NE(text.find(one.says), std::string::npos) << text;
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+  }
+}
+
+TEST_F(Models, TheLogAsJson) {
+  const std::string log = (scratch_.path() / "log").string();
+  ServerProcess server({write("a.gguf", 1, "llama"), "--no-preload", "--log-format", "json"}, log);
+  ASSERT_GT(server.port(), 0);
+  answer(server, "a", 1);
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(10s), 0);
+  std::ifstream in(log);
+  bool request_seen = false;
+  int n_lines = 0;
+  for (std::string line; std::getline(in, line); ++n_lines) {
+    const auto parsed = parse_json(line);
+    ASSERT_TRUE(parsed.ok()) << line;
+    if ((*parsed)["message"] != "request") continue;
+    request_seen = true;
+    EXPECT_EQ((*parsed)["completion_tokens"], 20);
+    EXPECT_GT((*parsed)["ttft_ms"], 0);
+  }
+  EXPECT_TRUE(request_seen);
+  EXPECT_GT(n_lines, 5);  // what was loaded and how is there too
+}
+
+}  // namespace
+}  // namespace quern::testing
