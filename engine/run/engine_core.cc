@@ -18,6 +18,11 @@ constexpr double kAnswerBlend = 0.1;  // weight of the newest answer's length
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
+// The last token is only reported, never computed.
+int64_t max_positions(const Sequence& sequence) {
+  return std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
+}
+
 Error out_of_memory() {
   return Error(ErrorKind::kOutOfMemory, "memory ran out during a step; retry when less is running");
 }
@@ -90,8 +95,7 @@ void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<Seq
   NewSequence entry;
   entry.id = id;
   entry.tokens = sequence.tokens();
-  // The last token is only reported, never computed.
-  entry.max_positions = std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
+  entry.max_positions = max_positions(sequence);
   entry.first_output = sequence.request().prompt_logprobs ? 0 : sequence.n_prompt() - 1;
   entry.share = share_of(sequence.request().share);
   entry.priority = sequence.request().priority;
@@ -229,7 +233,8 @@ void EngineCore::consume_rows(const PlannedSequence& planned, std::span<float> r
       return;
     }
     CHECK(i + 1 == planned.n_outputs);
-    if (position + 1 == live.sequence->n_prompt()) finish_prompt(it, row);
+    const bool ends_prompt = position + 1 == live.sequence->n_prompt();
+    if (ends_prompt && !live.sequence->shifted()) finish_prompt(it, row);
     draw(it, row);  // may end the sequence
   }
 }
@@ -270,7 +275,7 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
   Live& live = it->second;
   Sequence& sequence = *live.sequence;
   const bool first = sequence.tokens().size() == static_cast<size_t>(sequence.n_prompt());
-  if (first && sequence.request().prompt_logprobs &&
+  if (first && !sequence.shifted() && sequence.request().prompt_logprobs &&
       !deliver(it, std::exchange(live.prompt_piece, {}))) {
     return;
   }
@@ -292,7 +297,12 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
   if (reason) {
     finish(it, *reason);
   } else {
-    scheduler_.append_token(it->first, sequence.tokens().back());
+    if (sequence.must_shift()) {
+      sequence.shift();
+      scheduler_.restart(it->first, sequence.tokens(), max_positions(sequence));
+    } else {
+      scheduler_.append_token(it->first, sequence.tokens().back());
+    }
     // While the model computes the next step.
     if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
   }
@@ -302,6 +312,7 @@ void EngineCore::draw(LiveMap::iterator it, std::span<float> row) {
 Result<Sample> EngineCore::sample(Sequence& sequence, std::span<float> row) {
   SampleInput input{row, sequence.tokens(), sequence.tokens().size(),
                     sequence.request().top_logprobs};
+  input.memory = &sequence.sample_memory();
   grammar::Matcher* matcher = sequence.matcher();
   if (matcher == nullptr) return sampler_.sample(input, sequence.request().sampling);
   QUERN_ASSIGN_OR_RETURN(const std::shared_ptr<const grammar::TokenMask> mask, matcher->mask());

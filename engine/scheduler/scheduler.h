@@ -67,6 +67,11 @@ class Scheduler {
   // One more token is known (drawn from the logits of the last position). Precondition: all tokens
   // so far are computed, or it is just forked; and there are fewer than max_positions.
   void append_token(SequenceId id, TokenId token);
+  // The sequence goes on with other tokens: it gives its pages up and waits, in its old place, to
+  // have them computed from the start. Precondition: nobody follows it, it may run, and
+  // max_positions is at most what add() was told. Not between plan() and commit() of a plan that
+  // holds it.
+  void restart(SequenceId id, std::span<const TokenId> tokens, int64_t max_positions);
 
   // Those that wait for `id` to have computed the prompt. Until the next call of add, remove, fork.
   std::span<const SequenceId> followers(SequenceId id) const { return entry(id).followers; }

@@ -18,6 +18,7 @@
 #include "models/loader/model.h"
 #include "models/tokenizer/tokenizer.h"
 #include "server/api/api_error.h"
+#include "server/api/overflow_policy.h"
 
 namespace quern::api {
 
@@ -43,6 +44,7 @@ struct Catalogue {
   // Name of each API key's share of the engine, in the order of the keys; empty with one key.
   std::vector<std::string> shares;
   std::chrono::seconds request_timeout{0};  // 0: none
+  OverflowPolicy overflow;                  // where a request does not say
 
   // The model of this name, or null.
   const ServedModel* find(std::string_view name) const;

@@ -45,6 +45,7 @@ api::AppOptions app_options(const options::Options& options, LogLevel log_level)
   app.insecure = options.insecure;
   app.version = QUERN_VERSION;
   app.request_timeout = std::chrono::seconds(options.request_timeout);
+  app.overflow = *api::overflow_policy(options.context_overflow);  // checked by its option
   app.limits.max_connections = static_cast<int>(options.max_connections);
   app.log = Log::to_stderr(log_level);
   return app;

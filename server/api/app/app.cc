@@ -68,6 +68,7 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ServedM
   catalogue->version = options.version;
   catalogue->fingerprint = "quern-" + options.version + "-" + std::string(engine::kContract);
   catalogue->request_timeout = options.request_timeout;
+  catalogue->overflow = options.overflow;
   catalogue->shares = share_names(options.api_keys);
   auto app = std::unique_ptr<App>(new App());
   app->catalogue_ = catalogue;

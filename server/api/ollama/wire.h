@@ -12,6 +12,7 @@
 #include "server/api/api_error.h"
 #include "server/api/constraint.h"
 #include "server/api/fields.h"
+#include "server/api/overflow_policy.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
 
@@ -31,6 +32,7 @@ struct CommonRequest {
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text
+  OverflowPolicy overflow;
   int64_t max_tokens = -1;
   std::optional<int32_t> top_logprobs;
   bool stream = true;

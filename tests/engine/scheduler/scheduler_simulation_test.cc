@@ -1,7 +1,7 @@
 // Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
-// prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results and page
-// exhaustion. After each step: integrity, plan limits, and contents; at the end a ledger in which
-// every accepted sequence ends exactly once.
+// prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results,
+// restarts with fewer tokens and page exhaustion. After each step: integrity, plan limits, and
+// contents; at the end a ledger in which every accepted sequence ends exactly once.
 //
 // The fake model writes into each position of a page the hash of all tokens up to there. Whatever a
 // plan reads must be the hash of its own tokens, so a page that is shared wrongly, copied too late,
@@ -44,6 +44,7 @@ struct Reached {
   int64_t evictions = 0;
   int64_t chunks_cut = 0;  // by the gap of streams
   int64_t spoilt = 0;
+  int64_t restarts = 0;
 };
 
 class Simulation {
@@ -231,6 +232,13 @@ class Simulation {
     job.tokens.push_back(draw(2));
     if (static_cast<int64_t>(job.tokens.size()) == job.target) {
       end(id);
+    } else if (draw(20) == 0) {  // its context shifts
+      ++reached_.restarts;
+      const auto n_dropped = draw(static_cast<uint32_t>(job.tokens.size()));
+      job.tokens.erase(job.tokens.begin(), job.tokens.begin() + n_dropped);
+      const auto n_tokens = static_cast<int64_t>(job.tokens.size());
+      job.next_output = n_tokens - 1;
+      scheduler_.restart(id, job.tokens, std::max(n_tokens, job.target - 1));
     } else {
       scheduler_.append_token(id, job.tokens.back());
     }
@@ -335,6 +343,7 @@ TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
   EXPECT_GT(reached.evictions, 1000);
   EXPECT_GT(reached.chunks_cut, 1000);
   EXPECT_GT(reached.spoilt, 100);
+  EXPECT_GT(reached.restarts, 1000);
 }
 
 }  // namespace
