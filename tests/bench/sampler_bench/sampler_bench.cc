@@ -5,9 +5,11 @@
 // Logits are normal with the spread of a model's; each round draws at the next position. Medians
 // of single draws in microseconds. "hot" repeats one word, DRY's worst case.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
@@ -97,7 +99,9 @@ double median_draw_us(const Setting& setting, size_t n_vocab, int rounds) {
 }  // namespace quern::engine
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 50;
+  int rounds = 50;
+  if (argc > 1) std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), rounds);
+  rounds = std::max(rounds, 1);
   std::printf("%-28s %12s %12s   us per draw, median of %d\n", "", "32000", "150000", rounds);
   for (const auto& setting : quern::engine::settings()) {
     std::printf("%-28s %12.1f %12.1f\n", setting.name.c_str(),
