@@ -46,6 +46,14 @@ Status validate_request(const Request& request, const AdmissionLimits& limits) {
     return Error(ErrorKind::kInvalidInput, "max_tokens is " + std::to_string(request.max_tokens) +
                                                "; it must be -1 (no limit), 0 or more");
   }
+  // What is kept leaves at least half of the context, so that a shift is not due at every token.
+  if (request.shift_keep &&
+      (*request.shift_keep < 0 || *request.shift_keep > limits.context_tokens / 2)) {
+    return Error(ErrorKind::kInvalidInput,
+                 "a context shift is to keep the first " + std::to_string(*request.shift_keep) +
+                     " tokens; it must be from 0 to " + std::to_string(limits.context_tokens / 2) +
+                     ", half of the context");
+  }
   if (request.top_logprobs &&
       (*request.top_logprobs < 0 || *request.top_logprobs > kMaxTopLogprobs)) {
     return Error(ErrorKind::kInvalidInput,

@@ -18,6 +18,11 @@ constexpr double kAnswerBlend = 0.1;  // weight of the newest answer's length
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
+// The last token is only reported, never computed.
+int64_t max_positions(const Sequence& sequence) {
+  return std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
+}
+
 Error out_of_memory() {
   return Error(ErrorKind::kOutOfMemory, "memory ran out during a step; retry when less is running");
 }
@@ -95,8 +100,7 @@ void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<Seq
   NewSequence entry;
   entry.id = id;
   entry.tokens = sequence.tokens();
-  // The last token is only reported, never computed.
-  entry.max_positions = std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
+  entry.max_positions = max_positions(sequence);
   entry.first_output = sequence.request().prompt_logprobs ? 0 : sequence.n_prompt() - 1;
   entry.share = share_of(sequence.request().share);
   entry.priority = sequence.request().priority;
@@ -235,7 +239,8 @@ void EngineCore::consume_rows(const PlannedSequence& planned, std::span<float> r
       return;
     }
     CHECK(i + 1 + planned.n_drafted == planned.n_outputs);
-    if (position + 1 == live.sequence->n_prompt()) finish_prompt(it, row);
+    const bool ends_prompt = position + 1 == live.sequence->n_prompt();
+    if (ends_prompt && !live.sequence->shifted()) finish_prompt(it, row);
     draw_drafted(planned, rows.subspan(static_cast<size_t>(i) * width));  // may end the sequence
     return;
   }
@@ -279,7 +284,8 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
                                         std::optional<TokenId> guess) {
   Live& live = it->second;
   Sequence& sequence = *live.sequence;
-  const bool first = sequence.tokens().size() == static_cast<size_t>(sequence.n_prompt());
+  const bool first = !sequence.shifted() && static_cast<int64_t>(sequence.tokens().size()) ==
+                                                sequence.n_prompt();
   if (first && sequence.request().prompt_logprobs &&
       !deliver(it, std::exchange(live.prompt_piece, {}))) {
     return std::nullopt;
@@ -307,6 +313,10 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
     finish(it, *reason);
     return std::nullopt;
   }
+  if (sequence.must_shift()) {
+    shift(it);
+    return std::nullopt;
+  }
   if (token == guess) {
     scheduler_.confirm_token(it->first, token);
     return token;
@@ -315,6 +325,16 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
   // While the model computes the next step.
   if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
   return token;
+}
+
+// The context is full: the sequence goes on with what is left of it, computed anew. What was guessed
+// ahead is void.
+void EngineCore::shift(LiveMap::iterator it) {
+  Sequence& sequence = *it->second.sequence;
+  sequence.shift();
+  scheduler_.restart(it->first, sequence.tokens(), max_positions(sequence));
+  if (speculator_ != nullptr) speculator_->forget(it->first);
+  if (sequence.matcher() != nullptr) sequence.matcher()->prefetch(mask_worker_);
 }
 
 // Before the sequence hears of the token.
@@ -330,6 +350,7 @@ void EngineCore::note_token(const Sequence& sequence, bool first, TimePoint time
 Result<Sample> EngineCore::sample(Sequence& sequence, std::span<float> row) {
   SampleInput input{row, sequence.tokens(), sequence.tokens().size(),
                     sequence.request().top_logprobs};
+  input.memory = &sequence.sample_memory();
   grammar::Matcher* matcher = sequence.matcher();
   if (matcher == nullptr) return sampler_.sample(input, sequence.request().sampling);
   QUERN_ASSIGN_OR_RETURN(const std::shared_ptr<const grammar::TokenMask> mask, matcher->mask());

@@ -133,6 +133,7 @@ class EngineCore {
   void finish_prompt(LiveMap::iterator it, std::span<const float> row);
   std::optional<TokenId> draw(LiveMap::iterator it, std::span<float> row,
                               std::optional<TokenId> guess = {});
+  void shift(LiveMap::iterator it);
   void note_token(const Sequence& sequence, bool first, TimePoint time);
   Result<Sample> sample(Sequence& sequence, std::span<float> row);
   // Gives the piece to the reader; false when the sequence ended because the reader is too slow.

@@ -31,13 +31,23 @@ constexpr PhiloxCounter philox4x32_10(PhiloxCounter counter, PhiloxKey key) {
   return counter;
 }
 
-// A number in [0, 1) with 53 random bits. `lane` separates several draws for one position.
-constexpr double uniform_at(uint64_t seed, uint64_t position, uint32_t lane) {
-  const PhiloxCounter bits = philox4x32_10(
-      {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), lane, 0},
-      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  const uint64_t wide = (uint64_t{bits[0]} << 32) | bits[1];
-  return static_cast<double>(wide >> 11) * 0x1p-53;
+// What a number is drawn for: each purpose has numbers of its own at every position.
+enum class DrawLane : uint32_t { kToken = 0, kXtc = 1, kMirostat = 2, kNextSeed = 3 };
+
+constexpr uint64_t bits_at(uint64_t seed, uint64_t position, DrawLane lane) {
+  const PhiloxCounter bits =
+      philox4x32_10({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
+                     static_cast<uint32_t>(lane), 0},
+                    {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  return (uint64_t{bits[0]} << 32) | bits[1];
 }
+
+// A number in [0, 1) with 53 random bits.
+constexpr double uniform_at(uint64_t seed, uint64_t position, DrawLane lane) {
+  return static_cast<double>(bits_at(seed, position, lane) >> 11) * 0x1p-53;
+}
+
+// The seed that a sequence goes on with after a context shift, when its positions come again.
+constexpr uint64_t next_seed(uint64_t seed) { return bits_at(seed, 0, DrawLane::kNextSeed); }
 
 }  // namespace quern::engine

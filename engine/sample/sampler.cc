@@ -1,14 +1,16 @@
-// Chain and draw. Sums run over the candidates in one fixed order.
+// Chain and draw.
 #include "engine/sample/sampler.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
-#include "engine/sample/exact_math.h"
+#include "engine/sample/candidates.h"
 #include "engine/sample/logprobs.h"
+#include "engine/sample/mirostat.h"
 #include "engine/sample/philox.h"
 
 namespace quern::engine {
@@ -39,26 +41,29 @@ void gather_candidates(ChainState& state) {
   }
 }
 
-// Inverts the cumulative distribution at `u`.
-TokenId draw(ChainState& state, double u) {
-  float max = kBanned;
-  for (const Candidate& c : state.candidates) max = c.logit > max ? c.logit : max;
-  state.weights.clear();
-  double sum = 0;
-  for (const Candidate& c : state.candidates) {
-    state.weights.push_back(exact_exp(static_cast<double>(c.logit) - max));
-    sum += state.weights.back();
-  }
-  const double target = u * sum;
-  double reached = 0;
-  TokenId last = state.candidates.front().id;
-  for (size_t i = 0; i < state.candidates.size(); ++i) {
-    if (state.weights[i] == 0) continue;
-    last = state.candidates[i].id;
-    reached += state.weights[i];
-    if (target < reached) break;
-  }
-  return last;
+// All stages in the order of the table.
+std::span<const uint8_t> usual_order() {
+  static const std::vector<uint8_t> order = [] {
+    std::vector<uint8_t> all(sampler_stages().size());
+    std::iota(all.begin(), all.end(), uint8_t{0});
+    return all;
+  }();
+  return order;
+}
+
+// Bias is not among the stages that can be named; it always comes first.
+std::vector<uint8_t> order_of(const SamplingParams& params) {
+  std::vector<uint8_t> order = {0};
+  order.insert(order.end(), params.stages.begin(), params.stages.end());
+  return order;
+}
+
+bool is_greedy(const SamplingParams& params, std::span<const uint8_t> order) {
+  const auto is_temperature = [](uint8_t index) {
+    return sampler_stages()[index].name == "temperature";
+  };
+  return params.temperature == 0.0F && params.dynatemp_range == 0.0F &&
+         std::any_of(order.begin(), order.end(), is_temperature);
 }
 
 }  // namespace
@@ -76,15 +81,17 @@ Result<Sample> Sampler::sample(const SampleInput& input, const SamplingParams& p
   Sample out;
   state_.logits = input.logits;
   state_.history = input.history;
+  state_.position = input.position;
+  state_.breakers = input.memory == nullptr ? nullptr : input.memory->breakers();
   if (!input.top_logprobs) {
     ban_others(input.permitted);
-    QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.position));
+    QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.memory));
     return out;
   }
   // Stages overwrite the logits, and which token's log-probability is wanted is known only after.
   const std::vector<float> original(input.logits.begin(), input.logits.end());
   ban_others(input.permitted);
-  QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.position));
+  QUERN_ASSIGN_OR_RETURN(out.token, choose(params, input.memory));
   out.logprob = token_logprob(original, out.token, *input.top_logprobs);
   return out;
 }
@@ -106,18 +113,31 @@ void Sampler::ban_others(std::span<const uint64_t> permitted) {
   }
 }
 
-Result<TokenId> Sampler::choose(const SamplingParams& params, uint64_t position) {
-  bool gathered = false;
-  for (const Stage& stage : sampler_stages()) {
-    if (stage.kind == StageKind::kCandidates && !gathered) {
-      if (params.temperature == 0.0F) return greedy(state_.logits);
-      gather_candidates(state_);
-      if (state_.candidates.empty()) return nothing_left();
-      gathered = true;
-    }
-    if (stage.active(params)) stage.apply(state_, params);
+Result<TokenId> Sampler::choose(const SamplingParams& params, SampleMemory* memory) {
+  std::vector<uint8_t> own;
+  if (!params.stages.empty()) own = order_of(params);
+  const std::span<const uint8_t> order = own.empty() ? usual_order() : own;
+  const auto is_logits = [](uint8_t index) {
+    return sampler_stages()[index].kind == StageKind::kLogits;
+  };
+  const auto run = [&](uint8_t index) {
+    const Stage& stage = sampler_stages()[index];
+    const bool replaced = stage.drops && params.mirostat != 0;
+    if (!replaced && stage.active(params)) stage.apply(state_, params);
+  };
+  const auto middle = std::find_if_not(order.begin(), order.end(), is_logits);
+  std::for_each(order.begin(), middle, run);
+  if (is_greedy(params, order)) return greedy(state_.logits);
+  gather_candidates(state_);
+  if (state_.candidates.empty()) return nothing_left();
+  std::for_each(middle, order.end(), run);
+  if (params.mirostat != 0) {
+    double fresh = mirostat_start(params);
+    const double u = uniform_at(params.seed, state_.position, DrawLane::kMirostat);
+    return draw_mirostat(state_, params, u, memory == nullptr ? fresh : memory->mirostat_mu());
   }
-  return draw(state_, uniform_at(params.seed, position, 0));
+  const double u = uniform_at(params.seed, state_.position, DrawLane::kToken);
+  return state_.candidates[draw_candidate(state_, u).index].id;
 }
 
 }  // namespace quern::engine

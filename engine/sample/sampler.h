@@ -1,7 +1,8 @@
 // From logits to a token: runs the stages of stages.h, then draws.
 //
 // Holds scratch only, no state of any sequence: a draw is a function of (logits, parameters,
-// history, position), so neighbours in a batch and scheduling cannot change it.
+// history, position) and of the sequence's own SampleMemory, so neighbours in a batch and
+// scheduling cannot change it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include "config/base/result.h"
+#include "engine/sample/memory.h"
 #include "engine/sample/stages.h"
 #include "engine/types/request.h"
 
@@ -36,6 +38,9 @@ struct SampleInput {
   std::optional<int32_t> top_logprobs;
   // Bit i % 64 of word i / 64: token i may be drawn; tokens beyond may not. Empty: all may.
   std::span<const uint64_t> permitted = {};
+  // Of this sequence, with all of `history` noted; the draw moves mirostat's bound. Null: DRY knows
+  // no breakers, and mirostat begins anew.
+  SampleMemory* memory = nullptr;
 };
 
 class Sampler {
@@ -43,14 +48,14 @@ class Sampler {
   explicit Sampler(int64_t n_vocab);
 
   // Tokens that are not permitted are banned before any stage. Temperature 0: the best token after
-  // bias and penalties, ties to the lowest id; the other stages do nothing then. Errors: non-finite
-  // logits (kInternal), no token left to choose (kInvalidInput). Precondition: `params` passed
-  // validate_sampling().
+  // bias, penalties and DRY, ties to the lowest id; the other stages do nothing then. Errors:
+  // non-finite logits (kInternal), no token left to choose (kInvalidInput). Precondition: `params`
+  // passed validate_sampling().
   Result<Sample> sample(const SampleInput& input, const SamplingParams& params);
 
  private:
   void ban_others(std::span<const uint64_t> permitted);
-  Result<TokenId> choose(const SamplingParams& params, uint64_t position);
+  Result<TokenId> choose(const SamplingParams& params, SampleMemory* memory);
 
   ChainState state_;
 };

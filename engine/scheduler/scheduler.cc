@@ -278,6 +278,23 @@ void Scheduler::confirm_token(SequenceId id, TokenId token) {
   file_pages(id, found);
 }
 
+void Scheduler::restart(SequenceId id, std::span<const TokenId> tokens, int64_t max_positions) {
+  Entry& found = entry(id);
+  const auto n_tokens = static_cast<int64_t>(tokens.size());
+  CHECK(found.followers.empty() && found.state != State::kHeld);
+  CHECK(n_tokens >= 1 && n_tokens <= max_positions);
+  CHECK(pages_for(max_positions, budget_.page_tokens) <= pool_.n_pages());
+  found.tokens.assign(tokens.begin(), tokens.end());  // fewer than it had
+  found.n_prompt = n_tokens;
+  found.first_output = n_tokens - 1;
+  found.max_positions = max_positions;
+  found.n_drafted = 0;
+  if (found.state != State::kRunning) return;  // forked, and there was no place yet
+  stop_running(id, found);
+  found.state = State::kWaiting;
+  queue_.push(found.ticket);
+}
+
 void Scheduler::fork(SequenceId follower) {
   Entry& found = entry(follower);
   CHECK(found.state == State::kHeld);

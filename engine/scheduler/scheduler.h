@@ -75,6 +75,11 @@ class Scheduler {
   // The same for a token that equals the next one of the draft, so that it is computed already.
   // Precondition: the step that was committed last holds one more drafted token of the sequence.
   void confirm_token(SequenceId id, TokenId token);
+  // The sequence goes on with other tokens: it gives its pages up and waits, in its old place, to
+  // have them computed from the start. Precondition: nobody follows it, it may run, and
+  // max_positions is at most what add() was told. Not between plan() and commit() of a plan that
+  // holds it.
+  void restart(SequenceId id, std::span<const TokenId> tokens, int64_t max_positions);
 
   // Those that wait for `id` to have computed the prompt. Until the next call of add, remove, fork.
   std::span<const SequenceId> followers(SequenceId id) const { return entry(id).followers; }

@@ -31,6 +31,24 @@ struct SamplingParams {
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
   int32_t penalty_window = 64;  // last tokens (prompt included) looked at; -1: all, 0: none
+  float top_n_sigma = 0.0f;     // 0 or less: off
+  // Don't repeat yourself: see engine/sample/dry.h.
+  float dry_multiplier = 0.0f;  // 0: off
+  float dry_base = 1.75f;
+  int32_t dry_allowed_length = 2;         // tokens that may be repeated for nothing
+  int32_t dry_window = -1;                // as penalty_window
+  std::vector<std::string> dry_breakers;  // empty: kUsualDryBreakers
+  // Exclude top choices: see engine/sample/stages.cc.
+  float xtc_probability = 0.0f;  // 0: off
+  float xtc_threshold = 0.1f;
+  // The temperature moves by as much either way, with the entropy. 0: it stays.
+  float dynatemp_range = 0.0f;
+  float dynatemp_exponent = 1.0f;
+  int32_t mirostat = 0;  // 1 or 2: takes the place of all stages that drop tokens; see mirostat.h
+  float mirostat_tau = 5.0f;  // bits of surprise per token that are aimed at
+  float mirostat_eta = 0.1f;
+  // Which stages run, in this order: indexes into sampler_stages(). Empty: all, in theirs.
+  std::vector<uint8_t> stages;
   uint64_t seed = 0;  // draws are keyed by (seed, position), so scheduling cannot change them
   // Added to the logits, -1000 to 1000; -infinity bans the token.
   std::vector<std::pair<TokenId, float>> logit_bias;
@@ -45,6 +63,10 @@ struct Request {
   // still computed). A prompt that fits but leaves less room than this ends with kLength when the
   // context is full.
   int64_t max_tokens = -1;
+  // What happens when the context is full. A number: the oldest half of the tokens behind the first
+  // this many is dropped, the rest is computed anew and the answer goes on, see Sequence::shift().
+  // Nothing: the answer ends with kLength.
+  std::optional<int64_t> shift_keep;
   std::vector<std::string> stop;  // UTF-8, not empty; never part of the output
   // Alternatives reported per generated token; nothing: no logprobs.
   std::optional<int32_t> top_logprobs;
@@ -77,6 +99,8 @@ struct Usage {
   // Every token drawn: also the end-of-generation token and tokens of a stop string, which no event
   // shows.
   int64_t completion_tokens = 0;
+  int64_t shifts = 0;          // how often the context was full and went on
+  int64_t shifted_tokens = 0;  // dropped by them
 };
 
 // Nanoseconds on the steady clock.

@@ -1,6 +1,7 @@
 // An error on its way to a client, before it takes the form of a dialect.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ struct ApiError {
   std::string param;      // the request field at fault, or empty
   std::string code;       // machine-readable reason where a dialect has one, or empty
   int retry_after_s = 1;  // of 429 and 503
+  // Of context_length_exceeded, where both are known.
+  int64_t n_prompt_tokens = 0;
+  int64_t n_context = 0;
 };
 using MaybeError = std::optional<ApiError>;
 

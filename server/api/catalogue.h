@@ -16,6 +16,7 @@
 #include "engine/manager/model_manager.h"
 #include "server/api/api_error.h"
 #include "server/api/model_counters.h"
+#include "server/api/overflow_policy.h"
 #include "server/api/served_model.h"
 
 namespace quern::api {
@@ -53,6 +54,7 @@ struct CatalogueOptions {
   // Name of each API key's share of the engine, in the order of the keys; empty with one key.
   std::vector<std::string> shares;
   std::chrono::seconds request_timeout{0};  // 0: none
+  OverflowPolicy overflow;                  // where a request does not say
   engine::ManagerOptions manager;
 };
 
@@ -79,6 +81,7 @@ class Catalogue {
   const std::string& fingerprint() const { return fingerprint_; }  // version and contract
   const std::vector<std::string>& shares() const { return options_.shares; }
   std::chrono::seconds request_timeout() const { return options_.request_timeout; }
+  const OverflowPolicy& overflow() const { return options_.overflow; }
 
  private:
   CatalogueOptions options_;

@@ -19,8 +19,13 @@ constexpr double kMaxRetryAfter = 3600;
 constexpr auto kLook = std::chrono::milliseconds(50);
 
 // A refusal that says when to come back: 429 when the key's own requests are in the way, else 503.
-ApiError submit_error(const engine::Engine& engine, const std::string& share, const Error& error) {
+ApiError submit_error(const engine::Engine& engine, const std::string& share, size_t n_prompt,
+                      const Error& error) {
   ApiError out = from_error(error);
+  if (error.kind() == ErrorKind::kContextOverflow) {
+    out.n_prompt_tokens = static_cast<int64_t>(n_prompt);
+    out.n_context = engine.context_tokens();
+  }
   if (error.kind() != ErrorKind::kBusy) return out;
   if (engine.share_is_full(share)) {
     out.status = 429;
@@ -65,14 +70,15 @@ std::optional<ApiError> Generation::submit(http::Exchange& exchange, engine::Eng
   std::unique_ptr<Generation> generation(new Generation(exchange));
   for (size_t begin = 0; begin < requests.size();) {
     const std::string share = requests[begin].share;
-    generation->prompt_tokens_ += static_cast<int64_t>(requests[begin].prompt.size());
+    const size_t n_prompt = requests[begin].prompt.size();
+    generation->prompt_tokens_ += static_cast<int64_t>(n_prompt);
     std::vector<engine::Request> group;
     size_t end = begin;
     do {
       group.push_back(std::move(requests[end++]));
     } while (end < requests.size() && requests[end].prompt == group.front().prompt);
     auto streams = engine.submit_group(std::move(group));
-    if (!streams.ok()) return submit_error(engine, share, streams.error());
+    if (!streams.ok()) return submit_error(engine, share, n_prompt, streams.error());
     for (auto& stream : *streams) generation->streams_.push_back(std::move(stream));
     begin = end;
   }

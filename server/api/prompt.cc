@@ -15,9 +15,9 @@ using tokenizer::TokenId;
 // Bytes of prompt per token of context that are still worth tokenising.
 constexpr size_t kMaxBytesPerToken = 16;
 
-MaybeError check_size(const ServedModel& model, size_t bytes) {
+MaybeError check_size(const ServedModel& model, size_t bytes, size_t contexts) {
   const auto context = static_cast<size_t>(std::max<int64_t>(model.engine->context_tokens(), 1));
-  if (bytes / kMaxBytesPerToken <= context) return std::nullopt;
+  if (bytes / kMaxBytesPerToken / contexts <= context) return std::nullopt;
   ApiError error{400,
                  "The prompt has " + std::to_string(bytes) + " bytes, which is more than " +
                      std::to_string(context) +
@@ -53,8 +53,8 @@ std::string token_text(const ServedModel& model, std::optional<TokenId> id) {
 }  // namespace
 
 MaybeError encode_raw(const ServedModel& model, std::string_view text, std::string_view field,
-                      Tokens& out) {
-  if (MaybeError error = check_size(model, text.size())) return error;
+                      Tokens& out, size_t contexts) {
+  if (MaybeError error = check_size(model, text.size(), contexts)) return error;
   if (!text.empty()) {
     if (MaybeError error = encode_into(model, text, SpecialParsing::kParse, out)) {
       error->param = std::string(field);
@@ -65,7 +65,8 @@ MaybeError encode_raw(const ServedModel& model, std::string_view text, std::stri
 }
 
 MaybeError encode_segments(const ServedModel& model,
-                           const std::vector<chat::PromptSegment>& segments, Tokens& out) {
+                           const std::vector<chat::PromptSegment>& segments, Tokens& out,
+                           size_t contexts) {
   std::vector<tokenizer::TextPart> parts;
   size_t bytes = 0;
   for (const chat::PromptSegment& segment : segments) {
@@ -73,7 +74,7 @@ MaybeError encode_segments(const ServedModel& model,
     parts.push_back(
         {segment.text, segment.from_user ? SpecialParsing::kText : SpecialParsing::kParse});
   }
-  if (MaybeError error = check_size(model, bytes)) return error;
+  if (MaybeError error = check_size(model, bytes, contexts)) return error;
   auto tokens = model.tokenizer->encode_parts(parts);
   if (!tokens.ok()) return from_error(tokens.error());
   out.insert(out.end(), tokens->begin(), tokens->end());

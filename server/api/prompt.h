@@ -15,14 +15,16 @@ namespace quern::api {
 using Tokens = std::vector<tokenizer::TokenId>;
 
 // Tokens of a raw prompt. Control tokens written in it are recognised: whoever sends a raw prompt
-// writes the template himself. An empty one is BOS alone. `field` names it in errors.
+// writes the template himself. An empty one is BOS alone. `field` names it in errors. A text that
+// cannot fit `contexts` times the context is refused before it is encoded; here and below.
 MaybeError encode_raw(const ServedModel& model, std::string_view text, std::string_view field,
-                      Tokens& out);
+                      Tokens& out, size_t contexts = 1);
 
 // Tokens of a rendered template. Literals of control tokens inside text that came from the request
 // stay text.
 MaybeError encode_segments(const ServedModel& model,
-                           const std::vector<chat::PromptSegment>& segments, Tokens& out);
+                           const std::vector<chat::PromptSegment>& segments, Tokens& out,
+                           size_t contexts = 1);
 
 // Checks OpenAI- or Ollama-shaped messages ("messages[i]...") and renders them with the model's
 // template. `extra`: further template variables.

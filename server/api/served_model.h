@@ -18,6 +18,7 @@
 #include "models/loader/model.h"
 #include "models/tokenizer/tokenizer.h"
 #include "server/api/api_error.h"
+#include "server/api/overflow_policy.h"
 
 namespace quern::api {
 

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "engine/run/speed_meter.h"
+#include "engine/sample/stages.h"
 #include "server/cli/option_flags.h"
 #include "server/cli/session.h"
 
@@ -25,7 +26,7 @@ uint64_t fresh_seed() {
   return (static_cast<uint64_t>(device()) << 31) ^ device();
 }
 
-engine::SamplingParams sampling_from(const options::Options& options) {
+Result<engine::SamplingParams> sampling_from(const options::Options& options) {
   engine::SamplingParams sampling;
   sampling.temperature = static_cast<float>(options.temperature);
   sampling.top_k = static_cast<int32_t>(options.top_k);
@@ -35,6 +36,21 @@ engine::SamplingParams sampling_from(const options::Options& options) {
   sampling.repetition_penalty = static_cast<float>(options.repetition_penalty);
   sampling.presence_penalty = static_cast<float>(options.presence_penalty);
   sampling.frequency_penalty = static_cast<float>(options.frequency_penalty);
+  sampling.penalty_window = static_cast<int32_t>(options.repeat_last_n);
+  sampling.top_n_sigma = static_cast<float>(options.top_n_sigma);
+  sampling.dry_multiplier = static_cast<float>(options.dry_multiplier);
+  sampling.dry_base = static_cast<float>(options.dry_base);
+  sampling.dry_allowed_length = static_cast<int32_t>(options.dry_allowed_length);
+  sampling.dry_window = static_cast<int32_t>(options.dry_penalty_last_n);
+  sampling.dry_breakers = options.dry_sequence_breakers;
+  sampling.xtc_probability = static_cast<float>(options.xtc_probability);
+  sampling.xtc_threshold = static_cast<float>(options.xtc_threshold);
+  sampling.dynatemp_range = static_cast<float>(options.dynatemp_range);
+  sampling.dynatemp_exponent = static_cast<float>(options.dynatemp_exponent);
+  sampling.mirostat = static_cast<int32_t>(options.mirostat);
+  sampling.mirostat_tau = static_cast<float>(options.mirostat_tau);
+  sampling.mirostat_eta = static_cast<float>(options.mirostat_eta);
+  QUERN_ASSIGN_OR_RETURN(sampling.stages, engine::stages_of_names(options.samplers));
   sampling.seed = options.seed < 0 ? fresh_seed() : static_cast<uint64_t>(options.seed);
   return sampling;
 }
@@ -117,7 +133,7 @@ Status run(const Process& process, const RunArguments& arguments) {
   }
   engine::Request request;
   request.id = "run";
-  request.sampling = sampling_from(options);
+  QUERN_ASSIGN_OR_RETURN(request.sampling, sampling_from(options));
   request.max_tokens = options.max_tokens;
   request.stop = options.stop;
   QUERN_ASSIGN_OR_RETURN(request.prompt, prompt_tokens(*session->model, prompt, options.chat));

@@ -54,6 +54,7 @@ Result<api::AppOptions> app_options(const options::Options& options, const Log& 
   app.insecure = options.insecure;
   app.version = QUERN_VERSION;
   app.request_timeout = std::chrono::seconds(options.request_timeout);
+  app.overflow = *api::overflow_policy(options.context_overflow);  // checked by its option
   app.limits.max_connections = static_cast<int>(options.max_connections);
   app.log = log;
   app.manager.log = log;

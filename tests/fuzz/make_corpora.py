@@ -83,6 +83,16 @@ def api():
                                             "keep_alive": "1h30m", "think": False})
     yield "ollama_format", body(ollama_chat, {"model": "tiny", "messages": messages,
                                               "format": "json", "stream": False})
+    samplers = {"mirostat": 2, "dry_multiplier": 0.8, "dry_sequence_breakers": ["\n", "ab"],
+                "xtc_probability": 0.5, "top_n_sigma": 1, "dynatemp_range": 0.5,
+                "samplers": ["penalties", "dry", "top_k", "temperature"]}
+    yield "completion_samplers", body(completion, {"prompt": "x", "typical_p": 0.9, **samplers})
+    yield "chat_overflow", body(chat, {"messages": messages + [
+        {"role": "user", "content": "w" * 600}, {"role": "user", "content": "x"}],
+        "context_overflow": "truncate_and_shift", "n_keep": 3, "samplers": "edskypmxt"})
+    yield "generate_overflow", body(generate, {"model": "tiny", "prompt": "w" * 600, "raw": True,
+                                               "truncate": True, "shift": True,
+                                               "options": {"num_keep": 9, **samplers}})
     yield "show", body(show, {"model": "tiny", "verbose": True})
     yield "no_json", chat + "{"
     yield "array", chat + "[]"

@@ -98,6 +98,7 @@ Result<std::unique_ptr<App>> App::create(AppOptions options, std::vector<ModelOf
   about.version = options.version;
   about.request_timeout = options.request_timeout;
   about.shares = share_names(options.api_keys);
+  about.overflow = options.overflow;
   about.manager = options.manager;
   auto catalogue = std::make_shared<const Catalogue>(std::move(offers), std::move(about));
   auto app = std::unique_ptr<App>(new App());

@@ -26,6 +26,7 @@ struct AppOptions {
   std::vector<std::string> allowed_origins;
   bool insecure = false;                    // permits an address other than loopback without a key
   std::chrono::seconds request_timeout{0};  // of generating requests; 0: none
+  OverflowPolicy overflow;                  // of requests that do not say
   std::string version = "0.1.0";
   http::Limits limits;
   Log log = Log::none();  // gets a line per request

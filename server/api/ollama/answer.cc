@@ -43,6 +43,7 @@ class Answer {
     if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
     if (plan_.with_context) context_ = plan_.request.prompt;
     std::vector<engine::Request> requests;
+    set_shift(model_, plan_.common.overflow, plan_.request);
     requests.push_back(std::move(plan_.request));
     if (const auto error =
             Generation::submit(exchange_, *model_.engine, std::move(requests), generation_)) {
@@ -51,6 +52,7 @@ class Answer {
     auto first = generation_->next();
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
+      note_overflow({});
       return exchange_.stream(
           {200, "application/x-ndjson", "", headers_},
           [&](const http::StreamWrite& write) { return stream_all(std::move(*first), write); });
@@ -96,8 +98,15 @@ class Answer {
       if (event.kind != engine::Event::Kind::kFinished) continue;
       Json whole = final_object(event, text);
       if (!all_logprobs.empty()) whole["logprobs"] = std::move(all_logprobs);
+      note_overflow(event.usage);
       return exchange_.send({200, "application/json; charset=utf-8", dump_json(whole), headers_});
     }
+  }
+
+  // Tells in a header what was dropped so far.
+  void note_overflow(const engine::Usage& usage) {
+    const std::string text = overflow_header(plan_.dropped, usage);
+    if (!text.empty()) headers_.push_back({"x-quern-context", text});
   }
 
   // Notes the tokens of an event; its logprobs, as far as they are wanted.
@@ -143,6 +152,8 @@ class Answer {
     put_count(out, "prompt_eval_duration", event.timings.prefill_ns);
     put_count(out, "eval_count", event.usage.completion_tokens);
     put_count(out, "eval_duration", event.timings.decode_ns);
+    Json report = overflow_object(plan_.dropped, event.usage);
+    if (!report.is_null()) out["context_overflow"] = std::move(report);
     return out;
   }
 

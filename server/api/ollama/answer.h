@@ -6,6 +6,7 @@
 
 #include "engine/types/request.h"
 #include "server/api/ollama/wire.h"
+#include "server/api/overflow.h"
 #include "server/http/message.h"
 
 namespace quern::api::ollama {
@@ -15,6 +16,7 @@ struct AnswerPlan {
   bool chat = false;
   bool with_context = false;  // /api/generate without raw
   engine::Request request;
+  Truncation dropped;  // from its prompt
 };
 
 void answer(http::Exchange& exchange, AnswerPlan plan);

@@ -2,10 +2,9 @@
 #include <array>
 
 #include "server/api/generation.h"
-#include "server/api/messages.h"
 #include "server/api/ollama/answer.h"
 #include "server/api/ollama/routes.h"
-#include "server/api/prompt.h"
+#include "server/api/overflow.h"
 
 namespace quern::api::ollama {
 namespace {
@@ -26,12 +25,6 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
   if (load_only) return std::nullopt;
   if (MaybeError error = take_model(catalogue, exchange, body, plan.common)) return error;
   const ServedModel& model = *plan.common.model;
-  Json clean;
-  if (MaybeError error = check_messages(*messages, model, clean)) return error;
-  std::vector<chat::PromptSegment> segments;
-  if (MaybeError error = render_messages(model, clean, Json::object(), true, segments)) {
-    return error;
-  }
   plan.chat = true;
   plan.request.id = request.id;
   plan.request.share = plan.common.origin.share;
@@ -41,7 +34,9 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
   plan.request.constraint = plan.common.constraint;
   plan.request.max_tokens = plan.common.max_tokens;
   plan.request.top_logprobs = plan.common.top_logprobs;
-  return encode_segments(model, segments, plan.request.prompt);
+  const Json none = Json::object();
+  return encode_chat(model, {*messages, none}, plan.common.overflow, plan.request.max_tokens,
+                     plan.request.prompt, plan.dropped);
 }
 
 }  // namespace

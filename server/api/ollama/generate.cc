@@ -4,6 +4,7 @@
 #include "server/api/generation.h"
 #include "server/api/ollama/answer.h"
 #include "server/api/ollama/routes.h"
+#include "server/api/overflow.h"
 #include "server/api/prompt.h"
 
 namespace quern::api::ollama {
@@ -49,7 +50,8 @@ MaybeError encode_templated(const ServedModel& model, const std::string& prompt,
 }
 
 // Tokens of the prompt: what `context` brings, then the new text without a second BOS.
-MaybeError encode_prompt(const Json& body, const ServedModel& model, bool raw, Tokens& out) {
+MaybeError encode_prompt(const Json& body, const ServedModel& model, bool raw,
+                         const CommonRequest& common, Tokens& out, Truncation& dropped) {
   const std::string prompt = read_string(body, "prompt");
   const std::string system = read_string(body, "system");
   if (raw && (!system.empty() || find_field(body, "context") != nullptr)) {
@@ -58,15 +60,20 @@ MaybeError encode_prompt(const Json& body, const ServedModel& model, bool raw, T
   Tokens before;
   if (MaybeError error = read_context(body, model, before)) return error;
   Tokens tokens;
+  const size_t contexts = contexts_allowed(common.overflow);
   const bool plain = raw || !model.has_own_template;
   const std::string joined = system.empty() ? prompt : system + "\n\n" + prompt;
-  MaybeError error = plain ? encode_raw(model, joined, "prompt", tokens)
+  MaybeError error = plain ? encode_raw(model, joined, "prompt", tokens, contexts)
                            : encode_templated(model, prompt, system, tokens);
   if (error) return error;
   const auto bos = model.tokenizer->special().bos;
   const bool drop_bos = !before.empty() && bos && !tokens.empty() && tokens.front() == *bos;
+  const size_t n_before = before.size();
   out = std::move(before);
   out.insert(out.end(), tokens.begin() + (drop_bos ? 1 : 0), tokens.end());
+  // A message in its template stays whole; only what `context` brought can go.
+  truncate_tokens(model, common.overflow, common.max_tokens, plain ? out.size() : n_before, out,
+                  dropped);
   return std::nullopt;
 }
 
@@ -91,7 +98,8 @@ MaybeError plan_generate(const Catalogue& catalogue, http::Exchange& exchange, A
   plan.request.constraint = plan.common.constraint;
   plan.request.max_tokens = plan.common.max_tokens;
   plan.request.top_logprobs = plan.common.top_logprobs;
-  return encode_prompt(body, *plan.common.model, raw, plan.request.prompt);
+  return encode_prompt(body, *plan.common.model, raw, plan.common, plan.request.prompt,
+                       plan.dropped);
 }
 
 }  // namespace

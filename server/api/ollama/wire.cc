@@ -6,11 +6,14 @@
 #include <chrono>
 
 #include "server/api/duration.h"
+#include "server/api/generation.h"
+#include "server/api/sampling.h"
 
 namespace quern::api::ollama {
 namespace {
 
 constexpr double kMaxInt = 2147483647.0;
+constexpr int64_t kUsualKeep = 4;  // Ollama's num_keep
 
 constexpr std::array kFields = {
     read_field("model", FieldType::kString),
@@ -22,9 +25,9 @@ constexpr std::array kFields = {
     ranged("top_logprobs", FieldType::kInteger, 0, 20),
     read_field("think", FieldType::kAny),
     read_field("format", FieldType::kAny),
-    // Prompts are never cut here: one that does not fit is refused, so these change nothing.
-    ignored("truncate"),
-    ignored("shift"),
+    // Without them the server's --context-overflow decides (Ollama's own default is true).
+    read_field("truncate", FieldType::kBool),
+    read_field("shift", FieldType::kBool),
 };
 
 constexpr std::array kOptions = {
@@ -41,8 +44,8 @@ constexpr std::array kOptions = {
     read_field("seed", FieldType::kSeed),
     read_field("stop", FieldType::kStringOrArray),
     read_field("num_ctx", FieldType::kInteger),
+    ranged("num_keep", FieldType::kInteger, -1, kMaxInt),
     // Set when the server starts; named in x-quern-ignored when a request has them.
-    reported("num_keep"),
     reported("num_batch"),
     reported("num_gpu"),
     reported("main_gpu"),
@@ -53,7 +56,6 @@ constexpr std::array kOptions = {
     reported("f16_kv"),
     reported("numa"),
     reported("draft_num_predict"),
-    refused("mirostat"),
     refused("tfs_z", 1),
     refused("grammar", 0, "use 'format'"),
 };
@@ -75,9 +77,13 @@ MaybeError read_options(const Json& body, CommonRequest& out) {
   static const Json kNone = Json::object();
   const Json* given = find_field(body, "options");
   const Json& options = given == nullptr ? kNone : *given;
-  if (MaybeError error = check_fields(options, {kOptions}, "options.", out.unused)) return error;
+  if (MaybeError error = check_fields(options, {kOptions, kSamplerFields}, "options.", out.unused))
+    return error;
   read_sampling(options, out.sampling);
-  // -2 ("fill the context") and -1 ("no limit") end alike: nothing is shifted out here.
+  if (MaybeError error = read_samplers(options, "options.", out.sampling, out.unused)) return error;
+  out.overflow.n_keep = read_integer(options, "num_keep", kUsualKeep);
+  // -2 ("fill the context") and -1 ("no limit") differ only where the context shifts.
+  if (read_integer(options, "num_predict", -1) == -2) out.overflow.shift = false;
   out.max_tokens = std::max<int64_t>(read_integer(options, "num_predict", -1), -1);
   out.context_wanted = read_integer(options, "num_ctx", 0);
   return read_stops(options, "options.stop", out.stop);
@@ -139,6 +145,8 @@ MaybeError read_common(const Catalogue& catalogue, const http::Request& request,
     return field_error("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
   }
   if (MaybeError error = check_think(body, out)) return error;
+  out.overflow.truncate = read_bool(body, "truncate", catalogue.overflow().truncate);
+  out.overflow.shift = read_bool(body, "shift", catalogue.overflow().shift);
   return read_options(body, out);
 }
 

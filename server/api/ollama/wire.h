@@ -13,6 +13,7 @@
 #include "server/api/constraint.h"
 #include "server/api/fields.h"
 #include "server/api/generation.h"
+#include "server/api/overflow_policy.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
 
@@ -35,6 +36,7 @@ struct CommonRequest {
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text
+  OverflowPolicy overflow;
   int64_t max_tokens = -1;
   int64_t context_wanted = 0;
   int64_t load_ns = 0;  // that it waited for the model; 0 when that was loaded already

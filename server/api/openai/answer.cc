@@ -39,13 +39,15 @@ class Answer {
     headers_.push_back({"x-quern-seed", seed});
     const std::string unused = joined_names(plan_.common.unused);
     if (!unused.empty()) headers_.push_back({"x-quern-ignored", unused});
-    if (const auto error = Generation::submit(exchange_, *plan_.common.model->engine,
-                                              std::move(plan_.requests), generation_)) {
+    if (auto error = Generation::submit(exchange_, *plan_.common.model->engine,
+                                        std::move(plan_.requests), generation_)) {
+      if (error->n_context > 0) error->param = plan_.chat ? "messages" : "prompt";
       return fail(*error);
     }
     auto first = generation_->next();
     if (!first) return;  // the client has gone
     if (plan_.common.stream && first->event.kind != engine::Event::Kind::kFailed) {
+      note_overflow({});
       http::Response head{200, "text/event-stream", "", headers_};
       head.headers.push_back({"cache-control", "no-cache"});
       return exchange_.stream(head, [&](const http::StreamWrite& write) {
@@ -92,6 +94,17 @@ class Answer {
     Json logprobs;
   };
 
+  // Tells in a header what was dropped so far.
+  void note_overflow(const engine::Usage& usage) {
+    const std::string text = overflow_header(plan_.common.dropped, usage);
+    if (!text.empty()) headers_.push_back({"x-quern-context", text});
+  }
+
+  void put_overflow(Json& out, const engine::Usage& usage) const {
+    Json report = overflow_object(plan_.common.dropped, usage);
+    if (!report.is_null()) out["context_overflow"] = std::move(report);
+  }
+
   // Notes an event of a choice; what it adds to the answer.
   Piece take(size_t index, const engine::Event& event) {
     Choice& choice = choices_[index];
@@ -128,7 +141,7 @@ class Answer {
     const ServedModel& model = *plan_.common.model;
     if (plan_.chat) {
       if (event.logprobs.empty()) return nullptr;
-      return Json{{"content", chat_logprobs(model, event.logprobs)}};
+      return Json{{"content", chat_logprobs(model, event.logprobs)}, {"refusal", nullptr}};
     }
     Json out = LegacyLogprobs::empty();
     if (!plan_.echo_tokens.empty() && !event.prompt_logprobs.empty()) {
@@ -159,6 +172,8 @@ class Answer {
     for (size_t i = 0; i < choices_.size(); ++i) {
       const engine::Usage& usage = choices_[i].usage;
       total.completion_tokens += usage.completion_tokens;
+      total.shifts += usage.shifts;
+      total.shifted_tokens += usage.shifted_tokens;
       // The choices of a prompt share it.
       if (static_cast<int64_t>(i) % plan_.best_of != 0) continue;
       total.prompt_tokens += usage.prompt_tokens;
@@ -204,6 +219,8 @@ class Answer {
       out["choices"].push_back(std::move(choice));
     }
     out["usage"] = usage_object(total_usage());
+    put_overflow(out, total_usage());
+    note_overflow(total_usage());
     exchange_.send({200, "application/json", dump_json(out), headers_});
   }
 
@@ -219,8 +236,10 @@ class Answer {
     choice["index"] = index;
     choice[plan_.chat ? "delta" : "text"] = std::move(body);
     choice["logprobs"] = std::move(logprobs);
+    const bool last = !reason.is_null();
     choice["finish_reason"] = std::move(reason);
     out["choices"] = Json::array({std::move(choice)});
+    if (last) put_overflow(out, choices_[index].usage);
     if (plan_.common.include_usage) out["usage"] = nullptr;
     return write_event(write, out);
   }
@@ -283,6 +302,7 @@ void add_choices(AnswerPlan& plan, const engine::Request& prototype,
     request.sampling.seed += static_cast<uint64_t>(i);
     request.stop = plan.common.stop;
     request.constraint = plan.common.constraint;
+    set_shift(*plan.common.model, plan.common.overflow, request);
     plan.requests.push_back(std::move(request));
   }
 }

@@ -29,7 +29,8 @@ struct AnswerPlan {
 
 void answer(http::Exchange& exchange, AnswerPlan plan);
 
-// Requests for best_of answers to one prompt; answer i draws with seed + i.
+// Requests for best_of answers to one prompt; answer i draws with seed + i. The context may shift
+// where the common fields say so.
 void add_choices(AnswerPlan& plan, const engine::Request& prototype, const std::string& request_id);
 
 }  // namespace quern::api::openai

@@ -3,10 +3,8 @@
 #include <array>
 
 #include "server/api/generation.h"
-#include "server/api/messages.h"
 #include "server/api/openai/answer.h"
 #include "server/api/openai/routes.h"
-#include "server/api/prompt.h"
 
 namespace quern::api::openai {
 namespace {
@@ -67,25 +65,23 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
   const ServedModel& model = *plan.common.model;
   const Json* messages = find_field(body, "messages");
   if (messages == nullptr) return field_error("messages", "'messages' is missing.");
-  Json clean;
-  if (MaybeError error = check_messages(*messages, model, clean)) return error;
+  engine::Request prototype;
+  prototype.max_tokens =
+      read_integer(body, "max_completion_tokens", read_integer(body, "max_tokens", -1));
   const Json* extra = find_field(body, "chat_template_kwargs");
-  std::vector<chat::PromptSegment> segments;
-  if (MaybeError error =
-          render_messages(model, clean, extra == nullptr ? Json::object() : *extra,
-                          read_bool(body, "add_generation_prompt", true), segments)) {
+  const Json none = Json::object();
+  const ChatPrompt chat{*messages, extra == nullptr ? none : *extra,
+                        read_bool(body, "add_generation_prompt", true)};
+  if (MaybeError error = encode_chat(model, chat, plan.common.overflow, prototype.max_tokens,
+                                     prototype.prompt, plan.common.dropped)) {
     return error;
   }
-  engine::Request prototype;
-  if (MaybeError error = encode_segments(model, segments, prototype.prompt)) return error;
   plan.logprobs = read_bool(body, "logprobs", false);
   plan.top_logprobs = read_integer(body, "top_logprobs", 0);
   if (!plan.logprobs && plan.top_logprobs > 0) {
     return field_error("top_logprobs", "'top_logprobs' needs 'logprobs': true.");
   }
   if (plan.logprobs) prototype.top_logprobs = static_cast<int32_t>(plan.top_logprobs);
-  prototype.max_tokens =
-      read_integer(body, "max_completion_tokens", read_integer(body, "max_tokens", -1));
   add_choices(plan, prototype, request.id);
   return std::nullopt;
 }

@@ -46,10 +46,11 @@ struct Prompt {
   Tokens tokens;
 };
 
-MaybeError read_prompt(const ServedModel& model, const Json& value, Prompt& out) {
+MaybeError read_prompt(const CommonRequest& common, const Json& value, Prompt& out) {
+  const ServedModel& model = *common.model;
   if (value.is_string()) {
     out.text = value.get<std::string>();
-    return encode_raw(model, out.text, "prompt", out.tokens);
+    return encode_raw(model, out.text, "prompt", out.tokens, contexts_allowed(common.overflow));
   }
   if (!value.is_array()) return wrong_prompt();
   if (MaybeError error = read_tokens(model, value, out.tokens)) return error;
@@ -58,14 +59,14 @@ MaybeError read_prompt(const ServedModel& model, const Json& value, Prompt& out)
   return std::nullopt;
 }
 
-MaybeError read_prompts(const ServedModel& model, const Json& body, std::vector<Prompt>& out) {
+MaybeError read_prompts(const CommonRequest& common, const Json& body, std::vector<Prompt>& out) {
   const Json* value = find_field(body, "prompt");
   if (value == nullptr) return field_error("prompt", "'prompt' is missing.");
   const bool several = value->is_array() && !value->empty() &&
                        (value->front().is_string() || value->front().is_array());
   if (!several) {
     out.emplace_back();
-    return read_prompt(model, *value, out.back());
+    return read_prompt(common, *value, out.back());
   }
   if (value->size() > kMaxChoices) {
     return field_error("prompt", "'prompt' must have at most " + std::to_string(kMaxChoices) +
@@ -74,7 +75,7 @@ MaybeError read_prompts(const ServedModel& model, const Json& body, std::vector<
   for (const Json& item : *value) {
     if (item.is_string() != value->front().is_string()) return wrong_prompt();
     out.emplace_back();
-    if (MaybeError error = read_prompt(model, item, out.back())) return error;
+    if (MaybeError error = read_prompt(common, item, out.back())) return error;
   }
   return std::nullopt;
 }
@@ -86,7 +87,7 @@ MaybeError plan_completion(const Catalogue& catalogue, http::Exchange& exchange,
   if (MaybeError error = read_common(catalogue, exchange, body, kFields, plan.common)) return error;
   plan.fingerprint = catalogue.fingerprint();
   std::vector<Prompt> prompts;
-  if (MaybeError error = read_prompts(*plan.common.model, body, prompts)) return error;
+  if (MaybeError error = read_prompts(plan.common, body, prompts)) return error;
   plan.best_of = read_integer(body, "best_of", plan.common.n);
   if (plan.best_of < plan.common.n) {
     return field_error("best_of", "'best_of' must be at least 'n'.");
@@ -106,6 +107,14 @@ MaybeError plan_completion(const Catalogue& catalogue, http::Exchange& exchange,
   if (plan.logprobs) prototype.top_logprobs = static_cast<int32_t>(plan.top_logprobs);
   prototype.prompt_logprobs = echo && plan.logprobs;
   for (Prompt& prompt : prompts) {
+    const size_t n_tokens = prompt.tokens.size();
+    truncate_tokens(*plan.common.model, plan.common.overflow, prototype.max_tokens, n_tokens,
+                    prompt.tokens, plan.common.dropped);
+    if (echo && prompt.tokens.size() < n_tokens) {
+      return field_error("echo",
+                         "'echo' is not possible when 'context_overflow' drops the beginning of "
+                         "the prompt; leave one of them out.");
+    }
     prototype.prompt = prompt.tokens;
     add_choices(plan, prototype, request.id);
     for (int64_t i = 0; i < plan.best_of; ++i) {

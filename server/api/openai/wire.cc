@@ -6,6 +6,9 @@
 #include <charconv>
 #include <limits>
 
+#include "server/api/generation.h"
+#include "server/api/sampling.h"
+
 namespace quern::api::openai {
 namespace {
 
@@ -32,6 +35,8 @@ constexpr std::array kFields = {
     ranged("repeat_penalty", FieldType::kNumber, 0.01, 100),
     ranged("repeat_last_n", FieldType::kInteger, -1, kMaxInt),
     read_field("ignore_eos", FieldType::kBool),
+    read_field("context_overflow", FieldType::kString),
+    ranged("n_keep", FieldType::kInteger, -1, kMaxInt),
     ranged("priority", FieldType::kInteger, -1000, 1000),
     // What the answer must look like.
     read_field("response_format", FieldType::kObject),
@@ -56,11 +61,6 @@ constexpr std::array kFields = {
     refused("guided_choice"),
     refused("guided_grammar"),
     refused("structured_outputs"),
-    refused("mirostat"),
-    refused("dry_multiplier"),
-    refused("xtc_probability"),
-    refused("dynatemp_range"),
-    refused("top_n_sigma", -1),
     refused("min_tokens"),
     refused("stop_token_ids"),
     refused("bad_words"),
@@ -71,7 +71,6 @@ constexpr std::array kFields = {
     refused("length_penalty", 1),
     refused("use_beam_search"),
     refused("lora"),
-    refused("samplers"),
     refused("logits_processors"),
 };
 
@@ -135,6 +134,22 @@ void read_sampling(const Json& body, engine::SamplingParams& out) {
   out.seed = read_seed(body);
 }
 
+MaybeError read_overflow(const Catalogue& catalogue, const Json& body, CommonRequest& out) {
+  out.overflow = catalogue.overflow();
+  if (const Json* name = find_field(body, "context_overflow")) {
+    const auto policy = overflow_policy(name->get_ref<const std::string&>());
+    if (!policy) {
+      return field_error("context_overflow",
+                         "'context_overflow' must be " + std::string(kOverflowPolicies) + ".");
+    }
+    out.overflow = *policy;
+  }
+  out.overflow.n_keep = read_integer(body, "n_keep", 0);
+  const bool nothing_to_keep = !out.overflow.truncate && !out.overflow.shift;
+  if (nothing_to_keep && find_field(body, "n_keep") != nullptr) out.unused.push_back("n_keep");
+  return std::nullopt;
+}
+
 MaybeError read_stream_options(const Json& body, CommonRequest& out) {
   const Json* options = find_field(body, "stream_options");
   if (options == nullptr) return std::nullopt;
@@ -177,6 +192,10 @@ Json error_object(const ApiError& error) {
   inner["type"] = error_type(error.status);
   inner["param"] = error.param.empty() ? Json() : Json(error.param);
   inner["code"] = error.code.empty() ? Json() : Json(error.code);
+  if (error.n_context > 0) {
+    inner["n_prompt_tokens"] = error.n_prompt_tokens;
+    inner["n_ctx"] = error.n_context;
+  }
   Json out;
   out["error"] = std::move(inner);
   return out;
@@ -193,7 +212,8 @@ http::Response error_response(const ApiError& error) {
 MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
                        std::span<const FieldSpec> own, CommonRequest& out) {
   // The endpoint's own rows come first: the first match counts.
-  if (MaybeError error = check_fields(body, {own, kCommonFields}, "", out.unused)) return error;
+  if (MaybeError error = check_fields(body, {own, kCommonFields, kSamplerFields}, "", out.unused))
+    return error;
   const std::string name = read_string(body, "model");
   const auto index = name.empty() ? size_t{0} : catalogue.find(name);
   if (!index) return unknown_model(name);
@@ -203,6 +223,8 @@ MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, con
   out.priority = static_cast<int32_t>(read_integer(body, "priority", 0));
   out.stream = read_bool(body, "stream", false);
   read_sampling(body, out.sampling);
+  if (MaybeError error = read_samplers(body, "", out.sampling, out.unused)) return error;
+  if (MaybeError error = read_overflow(catalogue, body, out)) return error;
   if (MaybeError error = read_stream_options(body, out)) return error;
   if (MaybeError error = read_stops(body, "stop", out.stop)) return error;
   if (MaybeError error =

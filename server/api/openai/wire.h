@@ -13,6 +13,7 @@
 #include "server/api/constraint.h"
 #include "server/api/fields.h"
 #include "server/api/generation.h"
+#include "server/api/overflow.h"
 #include "server/api/served_model.h"
 #include "server/http/message.h"
 
@@ -31,6 +32,8 @@ struct CommonRequest {
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text
+  OverflowPolicy overflow;
+  Truncation dropped;  // from the prompts
   int64_t n = 1;
   int32_t priority = 0;
   bool stream = false;

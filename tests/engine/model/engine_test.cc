@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "config/hardware/profile.h"
+#include "engine/sample/philox.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "models/loader/embedded_model.h"
 #include "tests/engine/store/scratch_directory.h"
@@ -78,6 +79,11 @@ class EngineTest : public testing::Test {
     r.sampling.repetition_penalty = seed % 5 == 0 ? 1.1F : 1.0F;
     r.sampling.seed = seed;
     r.sampling.ignore_end_of_generation = true;
+    if (seed == 1) r.sampling.mirostat = 2;
+    if (seed == 2) r.sampling.mirostat = 1;
+    r.sampling.dry_multiplier = seed >= 5 ? 0.8F : 0.0F;
+    r.sampling.xtc_probability = seed == 6 ? 0.5F : 0.0F;
+    r.sampling.dynatemp_range = seed == 7 ? 0.5F : 0.0F;
     r.max_tokens = 60 + static_cast<int64_t>(seed) * 10;
     return r;
   }
@@ -273,6 +279,65 @@ TEST_F(EngineTest, ContextOverflowNamesBothCounts) {
   const Answer last = ask(r);
   EXPECT_EQ(last.end.usage.completion_tokens, 1);
   EXPECT_EQ(last.end.reason, FinishReason::kLength);
+}
+
+// Bit for bit: every log-probability after a shift is that of a fresh request on the tokens that
+// are left, alone and in company, with pages to spare and without.
+TEST_F(EngineTest, AShiftedAnswerIsThatOfAFreshRequest) {
+  constexpr int64_t kContext = 96;
+  EngineOptions small;
+  small.context_tokens = kContext;
+  EngineOptions tight = small;
+  tight.max_step_tokens = 16;
+  tight.kv_bytes = 7 * graph::KvStorage::bytes_per_page(*model_->weights(), tight.kv_format);
+  start(small);
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Request whole = seeded(seed);
+    if (seed == 0) whole.sampling.temperature = 0;
+    whole.shift_keep = seed % 2 == 0 ? 1 : 5;
+    whole.top_logprobs = 3;
+    whole.max_tokens = 160;
+    const Answer answer = ask(whole);
+    EXPECT_EQ(answer.end.reason, FinishReason::kLength);
+    EXPECT_EQ(answer.end.usage.completion_tokens, 160);
+    ASSERT_GT(answer.end.usage.shifts, 1);
+
+    std::vector<TokenId> left = whole.prompt;
+    const auto n_first = static_cast<std::ptrdiff_t>(kContext - std::ssize(left));
+    left.insert(left.end(), answer.tokens.begin(), answer.tokens.begin() + n_first);
+    const auto keep = static_cast<std::ptrdiff_t>(*whole.shift_keep);
+    left.erase(left.begin() + keep, left.begin() + keep + (kContext - keep) / 2);
+    Request fresh = whole;
+    fresh.prompt = left;
+    fresh.max_tokens = whole.max_tokens - n_first;
+    fresh.sampling.seed = next_seed(whole.sampling.seed);
+    const Answer rest = ask(fresh);
+    ASSERT_EQ(rest.logprobs.size(), answer.logprobs.size() - static_cast<size_t>(n_first));
+    for (size_t i = 0; i < rest.logprobs.size(); ++i) {
+      const TokenLogprob& shifted = answer.logprobs[i + static_cast<size_t>(n_first)];
+      ASSERT_EQ(rest.logprobs[i].token, shifted.token);
+      ASSERT_EQ(std::bit_cast<uint32_t>(rest.logprobs[i].logprob),
+                std::bit_cast<uint32_t>(shifted.logprob));
+      ASSERT_EQ(rest.logprobs[i].top, shifted.top);
+    }
+  }
+  std::vector<Answer> alone;
+  const auto shifting = [&](uint64_t seed) {
+    Request r = seeded(seed);
+    r.shift_keep = 1;
+    r.max_tokens = 200;
+    return r;
+  };
+  for (uint64_t seed = 0; seed < 8; ++seed) alone.push_back(ask(shifting(seed)));
+  start(tight);
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (uint64_t seed = 0; seed < 8; ++seed) streams.push_back(submit(shifting(seed)));
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    EXPECT_EQ(collect(*streams[seed]).tokens, alone[seed].tokens) << "seed " << seed;
+  }
+  EXPECT_GT(engine_->stats().preemptions, 0U);
+  EXPECT_TRUE(all_pages_free());
 }
 
 TEST_F(EngineTest, MaxTokensAndUsageAreExact) {

@@ -45,6 +45,12 @@ TEST(ValidateRequest, EveryFieldIsChecked) {
   r.top_logprobs = -1;
   EXPECT_FALSE(validate_request(r, kLimits).ok());
   r = request(1);
+  r.shift_keep = 8;
+  EXPECT_TRUE(validate_request(r, kLimits).ok());
+  r.shift_keep = 9;
+  EXPECT_THAT(validate_request(r, kLimits).error().message(),
+              HasSubstr("first 9 tokens; it must be from 0 to 8"));
+  r = request(1);
   r.stop = {""};
   EXPECT_THAT(validate_request(r, kLimits).error().message(), HasSubstr("stop[0]"));
   r = request(1);

@@ -20,19 +20,19 @@ TEST(Philox, PublishedKnownAnswers) {
 }
 
 TEST(Philox, EverySeedBitPositionBitAndLaneMatters) {
-  std::set<double> seen{uniform_at(0, 0, 0)};
+  std::set<double> seen{uniform_at(0, 0, DrawLane::kToken)};
   for (int bit = 0; bit < 64; ++bit) {
-    seen.insert(uniform_at(uint64_t{1} << bit, 0, 0));
-    seen.insert(uniform_at(0, uint64_t{1} << bit, 0));
+    seen.insert(uniform_at(uint64_t{1} << bit, 0, DrawLane::kToken));
+    seen.insert(uniform_at(0, uint64_t{1} << bit, DrawLane::kToken));
   }
-  seen.insert(uniform_at(0, 0, 1));
+  seen.insert(uniform_at(0, 0, DrawLane::kXtc));
   EXPECT_EQ(seen.size(), 130U);
 }
 
 TEST(Philox, UniformFillsTheUnitInterval) {
   int bins[16] = {};
   for (uint64_t position = 0; position < 16000; ++position) {
-    const double u = uniform_at(7, position, 0);
+    const double u = uniform_at(7, position, DrawLane::kToken);
     ASSERT_GE(u, 0.0);
     ASSERT_LT(u, 1.0);
     ++bins[static_cast<int>(u * 16)];

@@ -29,8 +29,9 @@ Result<Sample> draw(std::vector<float> logits, const SamplingParams& params,
 TEST(Sampler, StagesKeepTheDocumentedOrder) {
   std::vector<std::string> names;
   for (const Stage& stage : sampler_stages()) names.emplace_back(stage.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"logit_bias", "penalties", "top_k", "typical", "top_p",
-                                             "min_p", "temperature"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"logit_bias", "penalties", "dry", "top_n_sigma", "top_k",
+                                      "typ_p", "top_p", "min_p", "xtc", "temperature"}));
 }
 
 TEST(Sampler, GreedyTakesTheLowestOfEqualBest) {

@@ -1,7 +1,9 @@
 // Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
+// Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
 // prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results, drafts
-// that are right for a while and page exhaustion. After each step: integrity, plan limits, and contents; at the end a ledger in which
-// every accepted sequence ends exactly once.
+// that are right for a while, restarts with fewer tokens and page exhaustion. After each step:
+// integrity, plan limits, and contents; at the end a ledger in which every accepted sequence ends
+// exactly once.
 //
 // The fake model writes into each position of a page the hash of all tokens up to there. Whatever a
 // plan reads must be the hash of its own tokens, so a page that is shared wrongly, copied too late,
@@ -50,6 +52,7 @@ struct Reached {
   int64_t confirmed = 0;
   int64_t rejected = 0;
   int64_t drafts_cut = 0;  // for want of room
+  int64_t restarts = 0;
 };
 
 class Simulation {
@@ -259,9 +262,8 @@ class Simulation {
     for (size_t i = 0;; ++i) {
       const bool guessed = i < static_cast<size_t>(planned.n_drafted);
       const size_t n_before = jobs_.at(planned.id).tokens.size();
-      draw_token(planned.id, guessed ? std::optional(draft[i]) : std::nullopt);
-      if (testing::Test::HasFatalFailure() || !jobs_.contains(planned.id)) return;
-      if (!guessed) return;
+      const bool goes_on = draw_token(planned.id, guessed ? std::optional(draft[i]) : std::nullopt);
+      if (testing::Test::HasFatalFailure() || !goes_on || !guessed) return;
       if (jobs_.at(planned.id).tokens[n_before] != draft[i]) {
         ++reached_.rejected;
         return;
@@ -272,23 +274,36 @@ class Simulation {
     }
   }
 
-  void draw_token(SequenceId id, std::optional<TokenId> guess = {}) {
+  // False when the sequence ended or goes on with other tokens.
+  bool draw_token(SequenceId id, std::optional<TokenId> guess = {}) {
     Job& job = jobs_.at(id);
     job.drawn = true;
     if (draw(60) == 0) {  // not a number
       ++reached_.spoilt;
       scheduler_.distrust(id);
       end(id);
-      return;
+      return false;
     }
     job.tokens.push_back(draw(2));
     if (static_cast<int64_t>(job.tokens.size()) == job.target) {
       end(id);
-    } else if (job.tokens.back() == guess) {
+      return false;
+    }
+    if (draw(20) == 0) {  // its context shifts
+      ++reached_.restarts;
+      const auto n_dropped = draw(static_cast<uint32_t>(job.tokens.size()));
+      job.tokens.erase(job.tokens.begin(), job.tokens.begin() + n_dropped);
+      const auto n_tokens = static_cast<int64_t>(job.tokens.size());
+      job.next_output = n_tokens - 1;
+      scheduler_.restart(id, job.tokens, std::max(n_tokens, job.target - 1));
+      return false;
+    }
+    if (job.tokens.back() == guess) {
       scheduler_.confirm_token(id, *guess);
     } else {
       scheduler_.append_token(id, job.tokens.back());
     }
+    return true;
   }
 
   bool is_held(PageId page) const {
@@ -492,6 +507,7 @@ TEST(SchedulerSimulation, EveryAcceptedSequenceEndsExactlyOnce) {
   EXPECT_GT(reached.confirmed, 1000);
   EXPECT_GT(reached.rejected, 1000);
   EXPECT_GT(reached.drafts_cut, 1000);
+  EXPECT_GT(reached.restarts, 1000);
 }
 
 }  // namespace

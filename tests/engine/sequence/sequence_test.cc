@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/sample/philox.h"
 #include "tests/engine/vocabulary/letter_vocabulary.h"
 
 namespace quern::engine {
@@ -58,6 +59,54 @@ TEST_F(SequenceTest, ContextEndsAtTheExactToken) {
   EXPECT_EQ(accept(sequence, word_token("wor")), std::nullopt);
   EXPECT_EQ(accept(sequence, word_token("ld")), FinishReason::kLength);
   EXPECT_EQ(make(50, {}, 4).max_tokens_in_all(), 4);
+}
+
+TEST_F(SequenceTest, ShiftDropsTheOlderHalfBehindWhatIsKept) {
+  Request request;
+  request.prompt = {kBos, byte_token('a'), byte_token('b')};
+  request.shift_keep = 1;
+  request.max_tokens = 9;
+  request.sampling.seed = 77;
+  Sequence sequence(request, *tokenizer_, 6, TimePoint());
+  EXPECT_EQ(sequence.max_tokens_in_all(), 6);
+  for (const char c : {'c', 'd'}) {
+    EXPECT_EQ(accept(sequence, byte_token(static_cast<unsigned char>(c))), std::nullopt);
+    EXPECT_FALSE(sequence.must_shift());
+  }
+  EXPECT_EQ(accept(sequence, byte_token('e')), std::nullopt);
+  ASSERT_TRUE(sequence.must_shift());
+  sequence.shift();
+  const std::vector<TokenId> left = {kBos, byte_token('c'), byte_token('d'), byte_token('e')};
+  EXPECT_EQ(std::vector<TokenId>(sequence.tokens().begin(), sequence.tokens().end()), left);
+  EXPECT_EQ(sequence.n_prompt(), 4);
+  EXPECT_EQ(sequence.max_tokens_in_all(), 6);
+  EXPECT_EQ(sequence.request().sampling.seed, next_seed(77));
+  EXPECT_FALSE(sequence.must_shift());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(accept(sequence, byte_token('x')), std::nullopt);
+    if (sequence.must_shift()) sequence.shift();
+  }
+  EXPECT_EQ(accept(sequence, byte_token('y')), FinishReason::kLength);  // the ninth
+  const Usage usage = sequence.finished(FinishReason::kLength, TimePoint()).usage;
+  EXPECT_EQ(usage.prompt_tokens, 3);
+  EXPECT_EQ(usage.completion_tokens, 9);
+  EXPECT_EQ(usage.shifts, 3);
+  EXPECT_EQ(usage.shifted_tokens, 6);
+}
+
+// Without max_tokens an answer that shifts is bounded all the same.
+TEST_F(SequenceTest, ShiftingAnswersEndAfterTenContexts) {
+  Request request;
+  request.prompt = {kBos};
+  request.shift_keep = 0;
+  request.sampling.ignore_end_of_generation = true;
+  Sequence sequence(request, *tokenizer_, 8, TimePoint());
+  int n = 1;
+  while (!accept(sequence, byte_token('a')) && n < 1000) {
+    ++n;
+    if (sequence.must_shift()) sequence.shift();
+  }
+  EXPECT_EQ(n, 80);
 }
 
 TEST_F(SequenceTest, HeldBackTextComesOutAtTheEnd) {

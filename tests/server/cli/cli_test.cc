@@ -103,6 +103,29 @@ TEST(Run, SpeculationChangesNoByte) {
   }
 }
 
+TEST(Run, TakesEverySampler) {
+  const std::vector<std::string> base = {"run", "-s", "3", "-n", "40", "Once upon a time"};
+  const auto text_with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = base;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run_quern(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.out;
+  };
+  const std::string plain = text_with({});
+  const std::vector<std::vector<std::string>> samplers = {
+      {"--mirostat", "1", "--mirostat-tau", "3"},
+      {"--mirostat", "2", "--mirostat-eta", "0.3"},
+      {"--dry-multiplier", "5", "--dry-allowed-length", "0", "--dry-base", "1.2"},
+      {"--xtc-probability", "1", "--xtc-threshold", "0.05"},
+      {"--top-n-sigma", "0.1"},
+      {"--dynatemp-range", "0.8", "--dynatemp-exponent", "3"},
+      {"--samplers", "temperature"},
+      {"--presence-penalty", "9", "--repeat-last-n", "4"}};
+  for (const auto& more : samplers) EXPECT_NE(text_with(more), plain) << more[0];
+  EXPECT_EQ(text_with({"--dry-multiplier", "5", "--dry-penalty-last-n", "0"}), plain);
+}
+
 TEST(Run, TakesThePromptFromStandardInput) {
   const Outcome outcome = run_quern({"run", "--temperature", "0", "-n", "5"}, "Lily was");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;

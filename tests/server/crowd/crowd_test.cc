@@ -133,6 +133,67 @@ TEST_F(CrowdTest, AnswersAreTheSameAloneAndInACrowd) {
   EXPECT_GT(engine_->stats().kv_pages_evicted, 0U);
 }
 
+// Through HTTP, streamed and not: what a shift and a cut prompt say, and that the answer to a cut
+// conversation is that to the conversation without the dropped messages.
+TEST_F(CrowdTest, CutPromptsAndShiftsAreNamedAndAnswerLikeWhatIsLeft) {
+  engine::EngineOptions options;
+  options.context_tokens = 128;
+  serve(options);
+  Json body;
+  body["prompt"] = "Once upon a time";
+  body["max_tokens"] = 300;
+  body["seed"] = 4;
+  body["ignore_eos"] = true;
+  body["context_overflow"] = "shift";
+  const auto whole = parse_json(post("/v1/completions", body.dump()));
+  ASSERT_TRUE(whole.ok());
+  const Json& shifted = (*whole)["context_overflow"]["shifted"];
+  EXPECT_EQ((*whole)["usage"]["completion_tokens"], 300);
+  EXPECT_GT(shifted.value("times", 0), 2) << whole->dump();
+  EXPECT_GE(shifted.value("dropped_tokens", 0), shifted.value("times", 0) * 60);
+  body["stream"] = true;
+  const std::string streamed = post("/v1/completions", body.dump());
+  std::string text;
+  for (size_t at = streamed.find("data: {"); at != std::string::npos;
+       at = streamed.find("data: {", at + 1)) {
+    const auto chunk = parse_json(streamed.substr(at + 6, streamed.find('\n', at) - at - 6));
+    ASSERT_TRUE(chunk.ok());
+    const Json& choice = (*chunk)["choices"][0];
+    text += choice["text"].get<std::string>();
+    EXPECT_EQ(chunk->contains("context_overflow"), !choice["finish_reason"].is_null());
+    if (!chunk->contains("context_overflow")) continue;
+    EXPECT_EQ((*chunk)["context_overflow"]["shifted"], shifted);
+  }
+  EXPECT_EQ(text, (*whole)["choices"][0]["text"].get<std::string>());
+
+  const auto message = [](const char* role, const std::string& content) {
+    return Json{{"role", role}, {"content", content}};
+  };
+  Json chat;
+  chat["model"] = "demo";
+  chat["stream"] = false;
+  chat["options"] = {{"seed", 5}, {"num_predict", 20}};
+  chat["messages"] = {message("system", "Be kind."),
+                      message("user", "Tell me about the cat and the dog and the bird."),
+                      message("assistant", "The cat was big. The dog was small. The bird sang."),
+                      message("user", "Tell me more about the bird in the big tree, please."),
+                      message("assistant", "The bird had a red ball and liked to play."),
+                      message("user", "And the ball?")};
+  EXPECT_NE(post("/api/chat", chat.dump()).find("the context holds 128"), std::string::npos);
+  chat["truncate"] = true;
+  const auto cut = parse_json(post("/api/chat", chat.dump()));
+  ASSERT_TRUE(cut.ok());
+  const Json& truncated = (*cut)["context_overflow"]["truncated"];
+  const auto n_dropped = truncated.value("dropped_messages", 0);
+  ASSERT_TRUE(n_dropped == 2 || n_dropped == 4) << cut->dump();
+  chat["messages"].erase(chat["messages"].begin() + 1, chat["messages"].begin() + 1 + n_dropped);
+  const auto rest = parse_json(post("/api/chat", chat.dump()));
+  ASSERT_TRUE(rest.ok());
+  EXPECT_FALSE(rest->contains("context_overflow"));
+  EXPECT_EQ((*rest)["message"], (*cut)["message"]);
+  EXPECT_EQ((*rest)["prompt_eval_count"], (*cut)["prompt_eval_count"]);
+}
+
 TEST_F(CrowdTest, UsageTellsWhatWasFoundComputed) {
   serve({});
   Json body;
