@@ -75,7 +75,7 @@ TEST_F(Models, AnswersAreTheSameHoweverBusyTheOthersAre) {
       clients.emplace_back([&, name, client] {
         for (uint64_t i = 0; i < kSeeds; ++i) {
           const uint64_t seed = (i + client) % kSeeds;
-          wrong += answer(server, name, seed) != alone[name][seed] ? 1 : 0;
+          wrong += answer(server, name, seed) != alone.at(name)[seed] ? 1 : 0;
         }
       });
     }
@@ -98,10 +98,19 @@ TEST_F(Models, TheOneThatIsNotUsedMakesRoom) {
   write("b.gguf", 2, "llama");
   write("c-00002-of-00002.gguf", 3, "llama");
   std::ofstream(scratch_.path() / "broken.gguf") << "GGUF and no more";
-  // Keys and values bound what a model takes: two do not fit together.
-  ServerProcess server({"--model-dir", scratch_.path().string(), "--kv-cache", "3MiB",
-                        "--model-memory", "6MiB", "--max-step-tokens", "32"},
-                       (scratch_.path() / "log").string());
+  const std::vector<std::string> options = {"--model-dir", scratch_.path().string(), "--kv-cache",
+                                            "1MiB"};
+  uint64_t bytes = 0;
+  {
+    const ServerProcess unlimited(options);
+    ASSERT_GT(unlimited.port(), 0);
+    answer(unlimited, "a", 1);
+    bytes = unlimited.metrics("quern_model_bytes").get<uint64_t>();
+  }
+  // Room for one and a half.
+  std::vector<std::string> limited = options;
+  limited.insert(limited.end(), {"--model-memory", std::to_string(bytes + bytes / 2)});
+  ServerProcess server(limited, (scratch_.path() / "log").string());
   ASSERT_GT(server.port(), 0);
   const auto loaded = [&] {
     std::vector<std::string> out;
