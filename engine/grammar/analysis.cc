@@ -167,7 +167,7 @@ Status check_left_recursion(const Grammar& grammar, const std::vector<bool>& nul
 }  // namespace
 
 Result<Analysis> analyze(const Grammar& grammar) {
-  QUERN_RETURN_IF_ERROR(grammar.status());
+  if (!grammar.status().ok()) return grammar.status().error();
   QUERN_RETURN_IF_ERROR(grammar.budget().spend(grammar.n_exprs()));
   Analysis out;
   out.nullable = LeastFixpoint(grammar, false).take();

@@ -55,9 +55,7 @@ bool contains(const Json& list, const Json& value) {
 Json common_types(const Json& a, const Json& b) {
   Json out = Json::array();
   for (const Json& type : as_list(a)) {
-    if (contains(as_list(b), type)) {
-      out.push_back(type);
-    } else if (type == "integer" && contains(as_list(b), "number")) {
+    if (contains(as_list(b), type) || (type == "integer" && contains(as_list(b), "number"))) {
       out.push_back(type);
     } else if (type == "number" && contains(as_list(b), "integer")) {
       out.push_back("integer");

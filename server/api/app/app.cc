@@ -51,7 +51,7 @@ constexpr size_t kMaxPath = 256;
 // "req-abc 127.0.0.1 POST /v1/completions 200 1234 bytes 56.7 ms"; "-" for what is not known.
 std::string access_line(const http::AccessRecord& record) {
   constexpr int64_t kNsPerTenthMs = 100'000;
-  const auto known = [](std::string text) { return text.empty() ? std::string("-") : text; };
+  const auto known = [](const std::string& text) { return text.empty() ? std::string("-") : text; };
   const int64_t tenths = record.duration.count() / kNsPerTenthMs;
   return record.id + " " + record.peer + " " + known(record.method) + " " +
          known(record.path.substr(0, kMaxPath)) + " " +

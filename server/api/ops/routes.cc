@@ -5,7 +5,7 @@
 
 namespace quern::api::ops {
 
-void add_routes(http::Router& router, OpsState state) {
+void add_routes(http::Router& router, const OpsState& state) {
   const auto health = [state](http::Exchange& exchange) {
     if (state.draining->load()) {
       exchange.send({503, "application/json", R"({"status":"draining"})", {{"retry-after", "1"}}});

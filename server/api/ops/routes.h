@@ -18,6 +18,6 @@ struct OpsState {
   std::function<http::ServerCounters()> counters;
 };
 
-void add_routes(http::Router& router, OpsState state);
+void add_routes(http::Router& router, const OpsState& state);
 
 }  // namespace quern::api::ops
