@@ -17,6 +17,10 @@ constexpr size_t kDrawnUnits = 256;
 constexpr float kQuietest = kDeviation / 4;
 constexpr float kLoudest = kDeviation * 4;
 
+bool encodes(const formats::FormatInfo& format, BlockSource source) {
+  return source == BlockSource::kEncoder && format.encode_row != nullptr;
+}
+
 float root_mean_square(const std::vector<float>& values) {
   double sum = 0;
   for (const float v : values) sum += static_cast<double>(v) * static_cast<double>(v);
@@ -37,13 +41,13 @@ float normal_value(uint64_t key, uint64_t i) {
   return static_cast<float>(sum - 2 * 65535) * kScale;
 }
 
-BlockPool::BlockPool(const formats::FormatInfo& format, uint64_t seed)
+BlockPool::BlockPool(const formats::FormatInfo& format, uint64_t seed, BlockSource source)
     : unit_values_(format.block_values > 1 ? format.block_values : 32),
       unit_bytes_(static_cast<size_t>(unit_values_ / format.block_values * format.block_bytes)),
-      n_units_(format.encode_row != nullptr ? kEncodedUnits : kDrawnUnits),
+      n_units_(encodes(format, source) ? kEncodedUnits : kDrawnUnits),
       units_(n_units_ * unit_bytes_) {
   CHECK(format.decode_row != nullptr);
-  if (format.encode_row != nullptr) {
+  if (encodes(format, source)) {
     encode_units(format, seed);
   } else {
     draw_units(format, seed);

@@ -17,12 +17,18 @@ inline uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// Where the bytes of random blocks come from.
+enum class BlockSource : uint8_t {
+  kEncoder,      // normal values of deviation 0.02 through the format's encoder, where it has one
+  kRandomBytes,  // random bytes that decode to values of about that size: change with no encoder
+};
+
 // Blocks to draw from. A unit is one block, or 32 values of a format without blocks.
 class BlockPool {
  public:
-  // Normal values of deviation 0.02 through the format's encoder; where there is none, random bytes
-  // that decode to values of about that size. `format` carries weights (decode_row is not null).
-  BlockPool(const formats::FormatInfo& format, uint64_t seed);
+  // `format` carries weights (decode_row is not null). Without an encoder the bytes are random.
+  BlockPool(const formats::FormatInfo& format, uint64_t seed,
+            BlockSource source = BlockSource::kEncoder);
 
   int64_t unit_values() const { return unit_values_; }
   size_t unit_bytes() const { return unit_bytes_; }

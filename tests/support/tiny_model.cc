@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "models/arch/arch_spec.h"
+#include "models/convert/synth_blocks.h"
 #include "models/gguf/writer.h"
 
 namespace quern::tests_support {
@@ -174,7 +175,7 @@ std::vector<float> random_values(const TensorPlan& plan, uint64_t n, Random& ran
   return values;
 }
 
-Result<std::vector<std::byte>> encode(const TensorPlan& plan, Random& random) {
+Result<std::vector<std::byte>> encode(const TensorPlan& plan, bool random_blocks, Random& random) {
   const formats::FormatInfo& format = formats::format_info(plan.format);
   uint64_t n_rows = 1;
   for (size_t i = 1; i < plan.dims.size(); ++i) n_rows *= plan.dims[i];
@@ -185,6 +186,11 @@ Result<std::vector<std::byte>> encode(const TensorPlan& plan, Random& random) {
                                                std::string(format.name) + "; use tiny_options_for");
   }
   std::vector<std::byte> bytes(*row_bytes * n_rows);
+  if (random_blocks && format.block_values > 1) {
+    const convert::BlockPool pool(format, random.next(), convert::BlockSource::kRandomBytes);
+    pool.fill(random.next(), 0, bytes.size() / pool.unit_bytes(), bytes.data());
+    return bytes;
+  }
   // Integer formats and formats without an encoder: zero bytes, which every format can decode.
   if (format.encode_row == nullptr) return bytes;
   const std::vector<float> values = random_values(plan, plan.dims[0] * n_rows, random);
@@ -232,7 +238,8 @@ Result<std::vector<std::byte>> tiny_model_bytes(const TinyModelOptions& options)
   QUERN_ASSIGN_OR_RETURN(auto output, writer.create_in(out));
   Random random(options.seed);
   for (const TensorPlan& plan : plans) {
-    QUERN_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, encode(plan, random));
+    QUERN_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes,
+                           encode(plan, options.random_blocks, random));
     QUERN_RETURN_IF_ERROR(output->write_tensor(bytes));
   }
   QUERN_RETURN_IF_ERROR(output->finish());

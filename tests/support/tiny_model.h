@@ -44,7 +44,10 @@ struct TinyModelOptions {
   int64_t context_length = 512;
   int64_t sliding_window = 0;     // 0: the key is left out
   bool optional_tensors = false;  // write the optional ones (biases, rotary factors) too
-  bool tied_output = true;        // leave output.weight out where the architecture allows it
+  // Matrices in quantized formats are made of random bytes instead of encoded values, so that a
+  // better encoder does not make another model.
+  bool random_blocks = false;
+  bool tied_output = true;  // leave output.weight out where the architecture allows it
   uint64_t seed = 1;
   std::string chat_template;  // empty: the key is left out
 

@@ -1,0 +1,140 @@
+#include "server/cli/evaluation_session.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "models/loader/embedded_model.h"
+
+namespace quern::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uintmax_t kMaxTextBytes = uintmax_t{1} << 30;
+
+std::string duration_text(double seconds) {
+  char buffer[32];
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole < 60) {
+    std::snprintf(buffer, sizeof(buffer), "%d s", static_cast<int>(whole));
+  } else {
+    std::snprintf(buffer, sizeof(buffer), "%d min %02d s", static_cast<int>(whole / 60),
+                  static_cast<int>(whole % 60));
+  }
+  return buffer;
+}
+
+}  // namespace
+
+Result<std::string> read_text(const std::string& path) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  std::ifstream in(path, std::ios::binary);
+  if (error || !in) {
+    return Error(ErrorKind::kIo, "cannot read the text " + path + "; give a file of plain text");
+  }
+  if (size > kMaxTextBytes) {
+    return Error(ErrorKind::kInvalidInput, path + " has " + std::to_string(size) +
+                                               " bytes, and a text of more than 1 GiB is not read; "
+                                               "cut it");
+  }
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+int evaluation_threads(const options::Options& options, const hardware::HardwareProfile& profile) {
+  return options.threads > 0 ? static_cast<int>(options.threads) : profile.cpu.physical_cores;
+}
+
+Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& options,
+                                                       const hardware::HardwareProfile& profile,
+                                                       const std::string& path, int32_t context) {
+  if (options.device == "cuda") {
+    return Error(ErrorKind::kUnsupported,
+                 "device cuda was asked for, but this command runs on the CPU; use --device cpu");
+  }
+  auto out = std::make_unique<EvaluatedModel>();
+  out->path = path;
+  QUERN_ASSIGN_OR_RETURN(out->backend,
+                         cpu::create_cpu_backend({profile, evaluation_threads(options, profile),
+                                                  options.kernel, options.isa}));
+  auto file = path.empty()
+                  ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
+                  : gguf::GgufFile::open(path);
+  if (!file.ok()) return file.error();
+  QUERN_ASSIGN_OR_RETURN(out->model, loader::Model::load(*file, *out->backend));
+  if (context > out->model->facts().context_length) {
+    return Error(ErrorKind::kInvalidInput,
+                 "windows of " + std::to_string(context) + " tokens are longer than the " +
+                     std::to_string(out->model->facts().context_length) + " that " +
+                     out->model->file().label() + " was trained for; use a smaller --context");
+  }
+  QUERN_ASSIGN_OR_RETURN(out->scorer,
+                         evaluate::WindowScorer::create(
+                             *out->backend, out->model,
+                             {.context = context,
+                              .max_step_tokens = static_cast<int32_t>(options.max_step_tokens),
+                              .kv_format = *ops::kv_format_of(options.kv_format)}));
+  return out;
+}
+
+Result<evaluate::Windows> cut_windows(const EvaluatedModel& model, std::string_view text,
+                                      const EvaluationText& how) {
+  auto windows =
+      evaluate::Windows::cut(model.model->tokenizer(), text, how.context, how.max_windows);
+  if (!windows.ok()) return windows.error().with_context(how.path);
+  return windows;
+}
+
+Status check_same_vocabulary(const EvaluatedModel& a, const EvaluatedModel& b) {
+  const tokenizer::Tokenizer& first = a.model->tokenizer();
+  const tokenizer::Tokenizer& second = b.model->tokenizer();
+  const std::string names = a.model->file().label() + " and " + b.model->file().label();
+  if (a.scorer->n_vocab() != b.scorer->n_vocab()) {
+    return Error(ErrorKind::kInvalidInput, names + " have vocabularies of " +
+                                               std::to_string(a.scorer->n_vocab()) + " and " +
+                                               std::to_string(b.scorer->n_vocab()) +
+                                               " tokens; compare files of the same model");
+  }
+  for (int64_t i = 0; i < a.scorer->n_vocab(); ++i) {
+    const auto token = static_cast<tokenizer::TokenId>(i);
+    if (first.text(token) != second.text(token)) {
+      return Error(ErrorKind::kInvalidInput, names + " differ in the text of token " +
+                                                 std::to_string(i) +
+                                                 "; compare files of the same model");
+    }
+  }
+  return ok_status();
+}
+
+std::function<bool(int64_t)> window_progress(const Process& process, std::string what,
+                                             int64_t n_windows) {
+  return [&process, what = std::move(what), n_windows, start = Clock::now(),
+          shown = int64_t{0}](int64_t done) mutable {
+    const bool last = done == n_windows;
+    const int64_t tenth = done * 10 / n_windows;
+    if (!process.err_is_terminal && tenth == shown && !last) return true;
+    shown = tenth;
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double left = seconds / static_cast<double>(done) * static_cast<double>(n_windows - done);
+    process.err << (process.err_is_terminal ? "\r\033[K" : "") << what << ": window " << done
+                << " of " << n_windows;
+    if (!last) process.err << ", about " << duration_text(left) << " left";
+    if (last) process.err << " in " << duration_text(seconds);
+    if (!process.err_is_terminal || last) process.err << '\n';
+    process.err.flush();
+    return true;
+  };
+}
+
+std::string estimate_text(const evaluate::Estimate& estimate, int digits) {
+  char buffer[96];
+  std::snprintf(buffer, sizeof(buffer), "%.*f +/- %.*f", digits, estimate.value, digits,
+                estimate.error);
+  return buffer;
+}
+
+}  // namespace quern::cli
