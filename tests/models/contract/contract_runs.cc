@@ -141,6 +141,7 @@ std::string describe(const Circumstances& circumstances) {
 Result<std::shared_ptr<const gguf::GgufFile>> model_file(const Case& c) {
   tests_support::TinyModelOptions options = tests_support::tiny_options_for(c.format);
   options.architecture = c.architecture;
+  options.n_experts = c.n_experts;
   options.head_dim = std::max<int64_t>(options.head_dim, 32);  // a block of a quantized cache
   options.n_embedding = options.n_heads * options.head_dim;
   options.optional_tensors = true;

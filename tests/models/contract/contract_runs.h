@@ -22,7 +22,8 @@ struct Case {
   std::string_view architecture;
   formats::FormatId format;  // of the matrices
   ops::KvFormat kv_format;
-  int32_t long_prompt;  // tokens
+  int32_t long_prompt;    // tokens
+  int64_t n_experts = 0;  // 0: as usual for the architecture
 };
 
 struct Circumstances {

@@ -46,6 +46,9 @@ constexpr Case kCases[] = {
     {"qwen2_iq2_xs", "qwen2", FormatId::kIQ2_XS, KvFormat::kF16, kShort},
     {"qwen3_iq3_s", "qwen3", FormatId::kIQ3_S, KvFormat::kF16, kShort},
     {"llama_tq1_0", "llama", FormatId::kTQ1_0, KvFormat::kF16, kShort},
+    {"mixtral_q4_k", "llama", FormatId::kQ4_K, KvFormat::kF16, kShort, 4},
+    {"qwen2moe_q8_0", "qwen2moe", FormatId::kQ8_0, KvFormat::kF16, kShort},
+    {"qwen3moe_q6_k", "qwen3moe", FormatId::kQ6_K, KvFormat::kF16, kShort},
     {"llama_mxfp4", "llama", FormatId::kMXFP4, KvFormat::kF16, kShort},
 };
 
