@@ -113,7 +113,6 @@ class CpuBackend final : public backend::Backend {
   };
   // Whether rows of n_in values are worth quantizing for `next`.
   bool wants_quantized(const dispatch::Weight* next, int64_t n_in) const;
-  // Room in one of the stores, whose contents are other ones from here on.
   bool make_room(size_t store, int64_t n_rows, int64_t n_in);
   const ActivationStore& activations() const { return activations_[current_]; }
 
@@ -126,8 +125,6 @@ class CpuBackend final : public backend::Backend {
   // operation but products forgets ready_ first, since it may write to them.
   std::array<ActivationStore, 2> activations_;
   size_t current_ = 0;
-  std::array<uint64_t, 2> versions_{};  // of their contents, never the same twice
-  uint64_t last_version_ = 0;
   ReadyRows ready_;
   GrowingBuffer attention_parts_;
   ExpertProduct expert_product_;
@@ -254,7 +251,6 @@ bool CpuBackend::wants_quantized(const dispatch::Weight* next, int64_t n_in) con
 }
 
 bool CpuBackend::make_room(size_t store, int64_t n_rows, int64_t n_in) {
-  versions_[store] = ++last_version_;
   return good(activations_[store].reserve(n_rows, n_in));
 }
 
@@ -277,8 +273,7 @@ bool CpuBackend::prepare_matmul(const ops::MatmulArgs& args) {
     CHECK(output.weight->view.n_cols == n_in);
     (own(output.weight).kernels->quantized ? quantized : decoded) = true;
   }
-  const int64_t column = quantized && args.n_rows == 1 ? n_in : 0;
-  if (!good(workers_.reserve_matmul(decoded ? n_in : 0, column))) return false;
+  if (!good(workers_.reserve_matmul(decoded ? n_in : 0))) return false;
   if (ReadyRows{args.x, args.x_stride, args.n_rows, n_in} == ready_) return true;
   ready_ = {};
   if (!quantized) return true;
@@ -305,8 +300,6 @@ MatmulTask CpuBackend::matmul_task(const ops::MatmulArgs& args,
   task.x = args.x;
   task.x_stride = args.x_stride;
   task.xq = activations().rows();
-  task.x_version = versions_[current_];
-  task.spread_values = workers_.spread_values();
   task.n_rows = args.n_rows;
   task.bias = output.bias;
   task.y = output.y;

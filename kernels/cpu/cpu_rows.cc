@@ -77,7 +77,7 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
 // name or by measurement.
 constexpr int kTileRank = 120;
 
-// The matmul rows on tiles: formats with groups of 32, and Q6_K for one column.
+// The matmul rows on tiles: formats with groups of 32 only.
 #define QUERN_TILE_ROWS(isa, needs, kernels)                                                       \
   matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, kTileRank, kernels.q4_0),              \
       matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, kTileRank, kernels.q4_1),          \
@@ -86,7 +86,6 @@ constexpr int kTileRank = 120;
       matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, kTileRank, kernels.q8_0),          \
       matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, kTileRank, kernels.q4_k),          \
       matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, kTileRank, kernels.q5_k),          \
-      matmul_row("matmul." isa ".q6_k", FormatId::kQ6_K, needs, kTileRank, kernels.q6_k),          \
       matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, kTileRank, kernels.iq4_nl),    \
       matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, kTileRank, kernels.iq4_xs),    \
       matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, kTileRank, kernels.mxfp4),       \

@@ -1,7 +1,5 @@
 #include "kernels/cpu/cpu_scratch.h"
 
-#include <algorithm>
-
 #include "config/base/checked.h"
 
 namespace quern::cpu {
@@ -101,17 +99,12 @@ QuantizeTask ActivationStore::task(const float* x, int64_t x_stride, int64_t fir
   return {x + first, x_stride, n, part};
 }
 
-Status WorkerScratch::reserve_matmul(int64_t decoded_values, int64_t spread_values) {
-  if (decoded_values <= decoded_values_ && spread_values <= spread_values_) return ok_status();
-  decoded_values = std::max(decoded_values, decoded_values_);
-  spread_values = std::max(spread_values, spread_values_);
-  // A tile of 1024 bytes for 64 values.
-  const int64_t spread_bytes = line_up(spread_values * 16);
+Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
+  if (decoded_values <= decoded_values_) return ok_status();
   const int64_t decoded = decoded_values * kPanelRows;
   const int64_t per_worker =
       page_up(line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) + line_up(kAccumulators * 4) +
-              line_up(decoded * 4) + line_up(kTailBytes) + kLine + line_up(sizeof(SpreadColumn)) +
-              spread_bytes);
+              line_up(decoded * 4) + line_up(kTailBytes) + kLine);
   QUERN_RETURN_IF_ERROR(matmul_memory_.reserve(static_cast<size_t>(per_worker) * matmul_.size(),
                                                "workers of the matrix product"));
   std::byte* memory = matmul_memory_.data();
@@ -124,12 +117,9 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values, int64_t spread_valu
     scratch.decoded = carver.take<float>(decoded);
     scratch.tail = carver.take<std::byte>(kTailBytes);
     scratch.following = carver.take<const std::byte*>(1);
-    scratch.spread = carver.take<SpreadColumn>(1);
-    scratch.spread->tiles = carver.take<uint8_t>(spread_bytes);
     memory += per_worker;
   }
   decoded_values_ = decoded_values;
-  spread_values_ = spread_values;
   return ok_status();
 }
 

@@ -54,10 +54,8 @@ class WorkerScratch {
  public:
   explicit WorkerScratch(int n_workers) : matmul_(n_workers), attention_(n_workers) {}
 
-  // `decoded_values`: values of a row that matmul_decoded needs room for, or 0. `spread_values`: of
-  // a column that is multiplied alone, or 0.
-  Status reserve_matmul(int64_t decoded_values, int64_t spread_values);
-  int64_t spread_values() const { return spread_values_; }
+  // `decoded_values`: values of a row that matmul_decoded needs room for, or 0.
+  Status reserve_matmul(int64_t decoded_values);
   Status reserve_attention(size_t bytes_per_worker);
   const MatmulScratch& matmul(int worker) const { return matmul_[static_cast<size_t>(worker)]; }
   std::byte* attention(int worker) const { return attention_[static_cast<size_t>(worker)]; }
@@ -66,7 +64,6 @@ class WorkerScratch {
   GrowingBuffer matmul_memory_{allocate_thread_pages};
   GrowingBuffer attention_memory_{allocate_thread_pages};
   int64_t decoded_values_ = -1;
-  int64_t spread_values_ = -1;
   std::vector<MatmulScratch> matmul_;
   std::vector<std::byte*> attention_;
 };

@@ -77,14 +77,6 @@ struct PanelFormat {
 using OracleDot = float (*)(const std::byte* row, const int8_t* q, const float* d, int64_t n_in);
 using DecodeRow = void (*)(const std::byte* src, float* dst, int64_t n_values);
 
-// A column of activations spread over tiles (matmul_tile_column-inl.h), and which one it is.
-struct SpreadColumn {
-  uint8_t* tiles;
-  int64_t n_tiles;   // that are zero where `pattern` has zeros
-  int64_t pattern;   // of a format; 0: none yet
-  uint64_t version;  // MatmulTask::x_version
-};
-
 // Memory of one worker; 64-byte aligned.
 struct MatmulScratch {
   Panel panel;                  // capacity kChunkValues, groups of 16
@@ -92,7 +84,6 @@ struct MatmulScratch {
   float* decoded;               // [kPanelRows][n_in padded], for float formats without a loader
   std::byte* tail;              // kTailBytes: a chunk of the rows of a panel that is not full
   const std::byte** following;  // MatmulTask::following of the last call
-  SpreadColumn* spread;
 };
 
 // y = x * weight^T + bias over panels of output features.
@@ -106,9 +97,7 @@ struct MatmulTask {
   DecodeRow decode;
   const float* x;  // float formats read this
   int64_t x_stride;
-  QuantizedRows xq;       // quantized formats read this
-  uint64_t x_version;     // differs between calls with different xq; 0: not known
-  int64_t spread_values;  // of a column, for which MatmulScratch::spread has room
+  QuantizedRows xq;  // quantized formats read this
   int64_t n_rows;
   const float* bias;  // or null
   float* y;

@@ -154,7 +154,8 @@ QUERN_PART void store_panel(const MatmulTask& task, int64_t first_row, int64_t c
 
 // Walks over the bytes of the panel after the one being multiplied. The 16 rows of a panel are 16
 // short streams that no hardware prefetcher follows; the panel as a whole is one contiguous piece.
-using PanelPrefetch = StreamPrefetch<3>;
+// Into the second-level cache, since two panels may be more than the nearest one holds.
+using PanelPrefetch = StreamPrefetch<2>;
 
 // Part of K of the rows of a panel: n_values values from first_value.
 struct PanelChunk {
@@ -201,8 +202,9 @@ QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end
     PanelPrefetch(first_panel, weight_end).advance(panel_bytes);
   }
   *scratch.following = task.following;
-  const std::byte* after_end = task.following != nullptr ? task.following + panel_bytes : nullptr;
-  const PanelPrefetch after(task.following, after_end);
+  const PanelPrefetch after = task.following != nullptr
+                                  ? PanelPrefetch(task.following, task.following + panel_bytes)
+                                  : PanelPrefetch(first_panel, first_panel);
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t first_row = panel * kPanelRows;
     PanelPrefetch prefetch =

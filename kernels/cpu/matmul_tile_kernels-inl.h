@@ -1,38 +1,20 @@
 // The table of the matmul kernels on tiles: formats with groups of 32 (see matmul_tiles-inl.h for
-// the others), and those whose rows come into tiles as they lie (matmul_tile_column-inl.h).
-// Included after a tile unit and vec_avx512.h.
+// the others). Included after a tile unit and vec_avx512.h.
 #pragma once
 
 #define QUERN_DOT_TILES
 #include "kernels/cpu/matmul_kernels-inl.h"
-#include "kernels/cpu/matmul_tile_column-inl.h"
 
 namespace quern::cpu {
 namespace {
-
-template <typename Unpacker>
-constexpr bool has_tile_rows() {
-  return requires { TileRows<Unpacker>::kUnitValues; };
-}
 
 // Tiles are configured per call: the configuration belongs to the thread, and whoever runs next on
 // it may want another.
 template <typename Unpacker>
 void matmul_tiled(const MatmulTask& task, int64_t begin, int64_t end,
                   const MatmulScratch& scratch) {
-  constexpr bool kGroupsFill = Unpacker::Shape::kGroup == 32;
-  static_assert(kGroupsFill || has_tile_rows<Unpacker>());
-  if constexpr (has_tile_rows<Unpacker>()) {
-    if (TileColumn<Unpacker>::fits(task)) {
-      // The rows of a last panel that is not full go the other way.
-      const int64_t all_full = task.n_out / kPanelRows;
-      const int64_t full = end < all_full ? end : all_full;
-      if (begin < full) tile_column_panels<Unpacker>(task, begin, full, scratch);
-      if (full < end) matmul_format<Unpacker>(task, begin < full ? full : begin, end, scratch);
-      return;
-    }
-  }
-  const bool tiles = kGroupsFill && task.n_rows >= kTileColumns;
+  static_assert(Unpacker::Shape::kGroup == 32);
+  const bool tiles = task.n_rows >= kTileColumns;
   if (tiles) tile_configure(kTileConfig);
   matmul_format<Unpacker>(task, begin, end, scratch);
   if (tiles) tile_release();
@@ -47,7 +29,6 @@ constexpr MatmulKernels tile_kernels() {
   k.q8_0 = matmul_tiled<UnpackQ8_0>;
   k.q4_k = matmul_tiled<UnpackQ4_K>;
   k.q5_k = matmul_tiled<UnpackQ5_K>;
-  k.q6_k = matmul_tiled<UnpackQ6_K>;
   k.iq4_nl = matmul_tiled<UnpackIQ4_NL>;
   k.iq4_xs = matmul_tiled<UnpackIQ4_XS>;
   k.mxfp4 = matmul_tiled<UnpackMXFP4>;

@@ -72,17 +72,6 @@ QUERN_INLINE void tile_dot() {
   }
 }
 
-// sums[m][n] += unsigned bytes [m][k] * signed bytes [k / 4][n][k % 4]; tiles s, s + 2, 4.
-template <int sums>
-QUERN_INLINE void tile_dot_rows() {
-  static_assert(sums == 0 || sums == 1);
-  if constexpr (sums == 0) {
-    _tile_dpbusd(0, 2, 4);
-  } else {
-    _tile_dpbusd(1, 3, 4);
-  }
-}
-
 #undef QUERN_EACH_TILE
 
 }  // namespace

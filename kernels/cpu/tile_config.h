@@ -22,13 +22,5 @@ static_assert(sizeof(TileConfig) == 64);
 inline constexpr TileConfig kTileConfig = {
     1, 0, {}, {64, 64, 32, 32, 64, 64}, {16, 16, 16, 16, 8, 8}};
 
-// For one column (matmul_tile_column-inl.h):
-//
-//   tiles 0, 1   sums: 16 weight rows x 16 groups, int32
-//   tiles 2, 3   weights: 16 rows x 64 values of K, unsigned bytes
-//   tile 4       activations: 16 x 16 groups x 4 values of K, signed bytes
-inline constexpr TileConfig kColumnTileConfig = {
-    1, 0, {}, {64, 64, 64, 64, 64}, {16, 16, 16, 16, 16}};
-
 }  // namespace
 }  // namespace quern::cpu

@@ -14,14 +14,43 @@
 namespace quern::cpu {
 namespace {
 
+// Asks for kLanes rows of the block that is to come, a line at a time between the other work of a
+// block. All at once they would fill the queue of the nearest cache, and what is to be multiplied
+// now would wait behind them: that took as long as reading and multiplying one after the other.
+template <typename Format>
+class BlockAhead {
+ public:
+  QUERN_PART explicit BlockAhead(PanelPrefetch& prefetch) : at_(prefetch.take(int64_t{kBytes})) {}
+
+  // Called with each of the block's kSteps vectors of bytes.
+  QUERN_PART NI step(NI bytes) {
+    const int from = steps_ * kBytes / (64 * kSteps);
+    const int to = ++steps_ * kBytes / (64 * kSteps);
+    QUERN_UNROLL
+    for (int line = from; line < to; ++line) bytes = n_asking(bytes, at_ + 64 * line);
+    return bytes;
+  }
+
+ private:
+  static constexpr int kBytes = kLanes * static_cast<int>(sizeof(typename Format::Block));
+  static constexpr int kSteps = Format::kBlockValues / 4;
+
+  const std::byte* at_;
+  int steps_ = 0;
+};
+
 // Where kLanes lanes of a block of a panel go. Values and groups count from the block's start.
+template <typename Format>
 struct PanelOut {
   uint8_t* q;
   float* scale;
   float* min;
+  BlockAhead<Format> ahead;
 
   // Bytes of the 4 values from `value`.
-  QUERN_PART void put_q(int value, NI bytes) const { n_store_bytes(q + value * kPanelRows, bytes); }
+  QUERN_PART void put_q(int value, NI bytes) {
+    n_store_bytes(q + value * kPanelRows, ahead.step(bytes));
+  }
   QUERN_PART void put_scale(int group, NF v) const { n_store(scale + group * kPanelRows, v); }
   QUERN_PART void put_min(int group, NF v) const { n_store(min + group * kPanelRows, v); }
 };
@@ -34,13 +63,12 @@ QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
   constexpr int kBytes = sizeof(typename Format::Block);
   const int64_t first = chunk.first_value / Format::kBlockValues * kBytes;
   for (int b = 0; b < chunk.n_values / Format::kBlockValues; ++b) {
-    prefetch.advance(kPanelRows * kBytes);
     const int value = b * Format::kBlockValues;
     const int group = value / Format::kGroupValues;
     for (int lane = 0; lane < kPanelRows; lane += kLanes) {
-      PanelOut out = {panel.q + value * kPanelRows + 4 * lane,
-                      panel.scale + group * kPanelRows + lane,
-                      panel.min + group * kPanelRows + lane};
+      PanelOut<Format> out = {panel.q + value * kPanelRows + 4 * lane,
+                              panel.scale + group * kPanelRows + lane,
+                              panel.min + group * kPanelRows + lane, BlockAhead<Format>(prefetch)};
       Unpacker::block(rows_from(chunk.rows, lane), first + int64_t{b} * kBytes, out);
     }
   }
@@ -55,7 +83,7 @@ class DotOut {
   using Shape = typename Unpacker::Shape;
 
   // `x` starts at the block.
-  QUERN_PART explicit DotOut(const PanelColumns& x) : x_(x) {
+  QUERN_PART DotOut(const PanelColumns& x, PanelPrefetch& prefetch) : x_(x), ahead_(prefetch) {
     QUERN_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       dot_[g] = n_set_int(0);
@@ -66,6 +94,7 @@ class DotOut {
   }
 
   QUERN_PART void put_q(int value, NI bytes) {
+    bytes = ahead_.step(bytes);
     NI& dot = dot_[value / Shape::kGroup];
     const NI a = n_broadcast4(x_.q + value);
     if constexpr (Shape::kCode == PanelCode::kWide) {
@@ -92,6 +121,7 @@ class DotOut {
   static constexpr int kGroups = Format::kBlockValues / Format::kGroupValues;
 
   const PanelColumns& x_;
+  BlockAhead<Format> ahead_;
   NI dot_[kGroups];
   NF scale_[kGroups];
   NF min_[kGroups];
@@ -110,8 +140,7 @@ QUERN_PART void dot_blocks(const PanelChunk& chunk, const PanelColumns& column, 
     PanelColumns x = column;
     NF sum = n_load(accumulator + lane);
     for (int b = 0; b < chunk.n_values / Format::kBlockValues; ++b) {
-      prefetch.advance(kLanes * kBytes);
-      DotOut<Unpacker> out(x);
+      DotOut<Unpacker> out(x, prefetch);
       Unpacker::block(rows, at, out);
       sum = out.add_to(sum);
       at += kBytes;

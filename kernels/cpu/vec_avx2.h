@@ -124,6 +124,12 @@ QUERN_INLINE NI n_load_bytes(const uint8_t* p) {
 QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
 }
+// v; asks for the line at p on the way, into the second-level cache. Bound to v, so that the
+// compiler cannot gather such requests in one place.
+QUERN_INLINE NI n_asking(NI v, const std::byte* p) {
+  __asm__("prefetcht1 (%1)" : "+x"(v) : "r"(p));
+  return v;
+}
 QUERN_INLINE NI n_broadcast4(const int8_t* p) {
   int32_t bytes;
   std::memcpy(&bytes, p, sizeof(bytes));

@@ -119,6 +119,12 @@ QUERN_INLINE void n_store_i8(int8_t* p, NI a) {
 inline constexpr bool kDotSigned = true;
 QUERN_INLINE NI n_load_bytes(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
 QUERN_INLINE void n_store_bytes(uint8_t* p, NI a) { vst1q_u8(p, vreinterpretq_u8_s32(a)); }
+// v; asks for the line at p on the way, into the second-level cache. Bound to v, so that the
+// compiler cannot gather such requests in one place.
+QUERN_INLINE NI n_asking(NI v, const std::byte* p) {
+  __asm__("prfm pldl2keep, [%1]" : "+w"(v) : "r"(p));
+  return v;
+}
 QUERN_INLINE NI n_broadcast4(const int8_t* p) {
   int32_t bytes;
   std::memcpy(&bytes, p, sizeof(bytes));

@@ -30,6 +30,9 @@ constexpr uint64_t kLeastReadBytes = uint64_t{32} << 20;
 // What CeilingProbe reads.
 constexpr size_t kProbeBytes = size_t{256} << 20;
 constexpr size_t kLeastProbeBytes = size_t{64} << 20;
+// Half a millisecond or more, of which starting the threads is a small part.
+constexpr int64_t kProbeIterations = int64_t{1} << 18;
+constexpr int kProbeRuns = 2;
 
 struct RateKernel {
   std::string_view name;
@@ -228,10 +231,12 @@ hardware::Measured CeilingProbe::sample() const {
   }
   for (const RateKernel& kernel : kKernels) {
     if (!isa_.contains(kernel.needs)) continue;
-    const int64_t iterations = int64_t{1} << 16;
-    const double seconds = timed_parallel(threads_, [&](int) { kernel.loops->int8(iterations); });
-    const double operations = kernel.loops->int8_operations * static_cast<double>(iterations);
-    now.int8_tops = std::max(now.int8_tops, operations * threads_ / seconds / 1e12);
+    const double operations = kernel.loops->int8_operations * static_cast<double>(kProbeIterations);
+    for (int run = 0; run < kProbeRuns; ++run) {
+      const double seconds =
+          timed_parallel(threads_, [&](int) { kernel.loops->int8(kProbeIterations); });
+      now.int8_tops = std::max(now.int8_tops, operations * threads_ / seconds / 1e12);
+    }
   }
   return now;
 }

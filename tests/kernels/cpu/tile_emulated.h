@@ -68,42 +68,32 @@ inline void tile_store(void* to, int64_t stride) {
   }
 }
 
-// A tile product with bytes of type Left and Right.
-template <int sums, int left_tile, int right_tile, typename Left, typename Right>
-inline void tile_product() {
+// TDPBSUD sums, sums + 2, sums + 4.
+template <int sums>
+inline void tile_dot() {
+  constexpr int kLeft = sums + 2;
+  constexpr int kRight = sums + 4;
   tile_check<sums>();
-  tile_check<left_tile>();
-  tile_check<right_tile>();
+  tile_check<kLeft>();
+  tile_check<kRight>();
   const TileConfig& config = emulated.config;
-  CHECK(config.row_bytes[left_tile] % 4 == 0 && config.row_bytes[sums] % 4 == 0);
-  CHECK(config.row_bytes[left_tile] / 4 == config.rows[right_tile]);
-  CHECK(config.rows[left_tile] == config.rows[sums]);
-  CHECK(config.row_bytes[right_tile] == config.row_bytes[sums]);
+  CHECK(config.row_bytes[kLeft] % 4 == 0 && config.row_bytes[sums] % 4 == 0);
+  CHECK(config.row_bytes[kLeft] / 4 == config.rows[kRight]);
+  CHECK(config.rows[kLeft] == config.rows[sums]);
+  CHECK(config.row_bytes[kRight] == config.row_bytes[sums]);
   for (int m = 0; m < config.rows[sums]; ++m) {
     for (int n = 0; n < config.row_bytes[sums] / 4; ++n) {
       uint32_t sum;
       uint8_t* at = emulated.tiles[sums].bytes[m] + 4 * n;
       std::memcpy(&sum, at, sizeof(sum));
-      for (int k = 0; k < config.row_bytes[left_tile]; ++k) {
-        const int left = static_cast<Left>(emulated.tiles[left_tile].bytes[m][k]);
-        const int right =
-            static_cast<Right>(emulated.tiles[right_tile].bytes[k / 4][4 * n + k % 4]);
+      for (int k = 0; k < config.row_bytes[kLeft]; ++k) {
+        const int left = static_cast<int8_t>(emulated.tiles[kLeft].bytes[m][k]);
+        const int right = emulated.tiles[kRight].bytes[k / 4][4 * n + k % 4];
         sum += static_cast<uint32_t>(left * right);
       }
       std::memcpy(at, &sum, sizeof(sum));
     }
   }
-}
-
-// TDPBSUD sums, sums + 2, sums + 4.
-template <int sums>
-inline void tile_dot() {
-  tile_product<sums, sums + 2, sums + 4, int8_t, uint8_t>();
-}
-// TDPBUSD sums, sums + 2, 4.
-template <int sums>
-inline void tile_dot_rows() {
-  tile_product<sums, sums + 2, 4, uint8_t, int8_t>();
 }
 
 }  // namespace
