@@ -3,7 +3,9 @@
 //
 // First come, first served: an engine that asks again right after its step stands behind those that
 // wait, so none is starved and each waits for at most one step of every other. Only the computation
-// of a step is taken in turns; planning, drawing and delivery overlap with it. Thread-safe.
+// of a step is taken in turns; planning, drawing and delivery overlap with it. What a step waits
+// counts as its time (StepCostMeter), so prompts are cut into smaller chunks beside another busy
+// model and the bound on gaps holds. Thread-safe.
 #pragma once
 
 #include <condition_variable>

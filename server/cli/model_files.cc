@@ -24,6 +24,11 @@ class SessionResident final : public api::ServedResident {
         model_(api::serve_model(*session_->engine, listed)),
         bytes_(model_.facts.file_bytes + session_->engine->kv_bytes() + scratch_bytes) {}
 
+  // The engine goes first: what it still holds refers to the model's grammars.
+  ~SessionResident() override { session_->engine.reset(); }
+  SessionResident(const SessionResident&) = delete;
+  SessionResident& operator=(const SessionResident&) = delete;
+
   uint64_t bytes() const override { return bytes_; }
   bool usable() const override {
     const gguf::GgufFile& file = session_->model->file();

@@ -22,8 +22,9 @@ struct ModelChoice {
   uint64_t budget_bytes = UINT64_MAX;
 };
 
-// The files to serve, by positional arguments, --model and --model-dir; one empty name for the demo
-// model. Errors: a directory that cannot be read or holds no model when nothing else is named; more
+// The files to serve: those `named`, else --model, and those of --model-dir; one empty name for the
+// demo model. Errors: a directory that cannot be read or holds no model when nothing else is named;
+// more
 // --alias names than files.
 Result<ModelChoice> choose_models(const options::Options& options,
                                   const std::vector<std::string>& named);

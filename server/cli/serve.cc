@@ -79,7 +79,8 @@ class LoadReporter {
   void report(const std::string& id, const Result<const Session*>& loaded) {
     if (!loaded.ok()) {
       // At the start the error ends the program and is its last word.
-      if (serving_) log_.error("model '" + id + "' was not loaded: " + loaded.error().message());
+      if (serving_)
+        log_.error("the model '" + id + "' was not loaded: " + loaded.error().message());
       return;
     }
     std::vector<std::string> lines = summary_lines(**loaded);
@@ -87,7 +88,7 @@ class LoadReporter {
       summary_ = std::move(lines);
       return;
     }
-    log_.info("model '" + id + "' was loaded");
+    log_.info("the model '" + id + "' was loaded");
     for (const std::string& line : lines) log_.info(line);
   }
   // From now on requests are answered.
@@ -104,6 +105,12 @@ void print_summary(const Process& process, const LoadReporter& reporter, const a
   process.out << "quern " << QUERN_VERSION << '\n';
   for (const std::string& line : reporter.summary()) process.out << line << '\n';
   const api::Catalogue& catalogue = app.catalogue();
+  if (const size_t n = catalogue.models().size(); n > 1 || reporter.summary().empty()) {
+    const uint64_t budget = catalogue.manager().budget_bytes();
+    process.out << "  models      " << n
+                << ", loaded when they are asked for; together they may take "
+                << (budget == UINT64_MAX ? "what there is" : options::format_bytes(budget)) << '\n';
+  }
   process.out << "  serving     ";
   for (size_t i = 0; i < catalogue.models().size(); ++i) {
     process.out << (i > 0 ? ", \"" : "\"") << catalogue.models()[i].id << '"';
@@ -165,10 +172,14 @@ SessionNeeds session_needs(const options::Options& options, const ModelChoice& c
   return needs;
 }
 
-int serve(const Process& process, const OptionFlags& flags, const std::vector<std::string>& files) {
+int serve(const Process& process, const OptionFlags& flags, std::vector<std::string> files) {
   const auto resolved = flags.resolve(process);
   if (!resolved.ok()) return fail(process, resolved.error());
   const options::Options& options = resolved->options;
+  // A --model beside other files is the first of them; one of the environment or a file makes
+  // place.
+  const bool both = !files.empty() && resolved->origin.at("model") == "command line";
+  if (both) files.insert(files.begin(), options.model);
   const auto log = open_log(options);
   if (!log.ok()) return fail(process, log.error());
   auto app_settings = app_options(options, *log);
@@ -206,7 +217,7 @@ Action define_serve(CLI::App& app, const Process& process) {
   auto flags = std::make_shared<OptionFlags>(app, options::kServe);
   auto files = std::make_shared<std::vector<std::string>>();
   app.add_option("MODEL", *files,
-                 "GGUF files; the first is the default model and takes the place of --model")
+                 "GGUF files, after that of --model; the first is the default model")
       ->type_name("FILE");
   app.footer(
       "\nExamples:\n"
