@@ -1,23 +1,21 @@
-// The table of the matmul kernels on tiles: formats with groups of 32 (see matmul_tiles-inl.h for
-// the others). Included after a tile unit and vec_avx512.h.
+// The table of the matmul kernels on tiles: formats with groups of 32 (kernels/cpu/README.md says why
+// not the others). Included after a tile unit and vec_avx512.h.
 #pragma once
 
-#define QUERN_DOT_TILES
-#include "kernels/cpu/matmul_kernels-inl.h"
+#include "kernels/cpu/matmul_tiles-inl.h"
 
 namespace quern::cpu {
 namespace {
 
-// Tiles are configured per call: the configuration belongs to the thread, and whoever runs next on
-// it may want another.
+// Too few columns for a tile go the way of the dot products. Tiles are configured per call: the
+// configuration belongs to the thread, and whoever runs next on it may want another.
 template <typename Unpacker>
 void matmul_tiled(const MatmulTask& task, int64_t begin, int64_t end,
                   const MatmulScratch& scratch) {
-  static_assert(Unpacker::Shape::kGroup == 32);
-  const bool tiles = task.n_rows >= kTileColumns;
-  if (tiles) tile_configure(kTileConfig);
-  matmul_format<Unpacker>(task, begin, end, scratch);
-  if (tiles) tile_release();
+  if (task.n_rows < kTileColumns) return matmul_format<Unpacker>(task, begin, end, scratch);
+  tile_configure(kTileConfig);
+  multiply_all<Unpacker>(task, begin, end, scratch);
+  tile_release();
 }
 
 constexpr MatmulKernels tile_kernels() {

@@ -26,8 +26,9 @@ struct PanelOut {
   QUERN_PART void put_min(int group, NF v) const { n_store(min + group * kPanelRows, v); }
 };
 
-// Unpacks whole blocks with Unpacker::block(rows, offset of the block, out).
-template <typename Unpacker>
+// Unpacks whole blocks with Unpacker::block(rows, offset of the block, out). Out: PanelOut, or what
+// is derived from it without members of its own.
+template <typename Unpacker, typename Out = PanelOut>
 QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
                               PanelPrefetch& prefetch) {
   using Format = typename Unpacker::Format;
@@ -38,9 +39,9 @@ QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
     const int value = b * Format::kBlockValues;
     const int group = value / Format::kGroupValues;
     for (int lane = 0; lane < kPanelRows; lane += kLanes) {
-      PanelOut out = {panel.q + value * kPanelRows + 4 * lane,
-                      panel.scale + group * kPanelRows + lane,
-                      panel.min + group * kPanelRows + lane};
+      Out out = {PanelOut{panel.q + value * kPanelRows + 4 * lane,
+                          panel.scale + group * kPanelRows + lane,
+                          panel.min + group * kPanelRows + lane}};
       Unpacker::block(rows_from(chunk.rows, lane), first + int64_t{b} * kBytes, out);
     }
   }
