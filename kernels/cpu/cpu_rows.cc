@@ -1,5 +1,5 @@
-// One line per row. Ranks: 100 VNNI-class and matrix integer products, 200 AVX-512, 300 AVX2 and
-// NEON, plus 50 for a generic row (any format); 1000 is the oracle.
+// One line per row. Ranks: 50 tiles, 100 VNNI-class and matrix integer products, 200 AVX-512, 300
+// AVX2 and NEON, plus 50 for a generic row (any format); 1000 is the oracle.
 //
 // A row's function is the address of a function pointer in the tables of isa_kernels.h.
 #include "kernels/cpu/cpu_rows.h"
@@ -71,9 +71,8 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       matmul_row("matmul." isa ".tq2_0", FormatId::kTQ2_0, needs, rank, kernels.tq2_0),       \
       matmul_row("matmul." isa ".q1_0", FormatId::kQ1_0, needs, rank, kernels.q1_0)
 
-// Behind the dot products until the instructions have been seen to work and to be faster: chosen by
-// name or by measurement.
-constexpr int kTileRank = 120;
+// First, since they are faster from 16 columns on and the same as the dot products below.
+constexpr int kTileRank = 50;
 
 // The matmul rows on tiles: formats with groups of 32 only.
 #define QUERN_TILE_ROWS(isa, needs, kernels)                                                       \

@@ -1,5 +1,5 @@
-// The table of the matmul kernels on tiles: formats with groups of 32 (kernels/cpu/README.md says why
-// not the others). Included after a tile unit and vec_avx512.h.
+// The table of the matmul kernels on tiles: formats with groups of 32 (kernels/cpu/README.md says
+// why not the others). Included after a tile unit and vec_avx512.h.
 #pragma once
 
 #include "kernels/cpu/matmul_tiles-inl.h"

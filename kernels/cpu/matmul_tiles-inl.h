@@ -292,8 +292,7 @@ QUERN_PART void multiply_panels(const MatmulTask& task, int64_t begin, int64_t e
                                 const MatmulScratch& scratch, PanelPrefetch& prefetch) {
   using Shape = typename Unpacker::Shape;
   const int64_t n_sums = n_blocks * kTileColumns * kPanelRows;
-  std::memset(scratch.accumulator, 0,
-              static_cast<size_t>((end - begin) * n_sums) * sizeof(float));
+  std::memset(scratch.accumulator, 0, static_cast<size_t>((end - begin) * n_sums) * sizeof(float));
   for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
     if (!columns.keeps_all()) columns.lay_scales(first_block, n_blocks, k, Shape::kMin);
     const TileBlocks blocks = columns.blocks(first_block, n_blocks, k);

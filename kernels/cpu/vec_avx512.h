@@ -163,8 +163,8 @@ QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
-// Four floats in lanes 0 to 3, 4 to 7 and so on; and one of the four in all lanes: one load and four
-// shuffles where four loads would be one too many. The compiler would make them loads again.
+// Four floats in lanes 0 to 3, 4 to 7 and so on; and one of the four in all lanes: one load and
+// four shuffles where four loads would be one too many. The compiler would make them loads again.
 QUERN_INLINE NF n_set_four(const float* p) {
   NF four = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
   __asm__("" : "+v"(four));

@@ -51,6 +51,14 @@ constexpr std::array kKernels = {
 #endif
 };
 
+// The loop of the machine's tile unit, or null.
+const TileRateLoop* tile_loop([[maybe_unused]] hardware::IsaMask isa) {
+#if defined(__x86_64__)
+  if (isa.contains(Isa::kAmxInt8)) return &kRateAmxInt8;
+#endif
+  return nullptr;
+}
+
 // Starts `threads` at once, each calling body(index); returns the seconds until the last ended.
 template <typename Body>
 double timed_parallel(int threads, const Body& body) {
@@ -209,6 +217,10 @@ Result<hardware::Measured> measure_cpu(const hardware::HardwareProfile& profile,
     measured.f32_tflops =
         std::max(measured.f32_tflops, best_rate(threads, loops.f32_operations, loops.f32) / 1e12);
   }
+  if (const TileRateLoop* tiles = tile_loop(profile.cpu.isa); tiles != nullptr) {
+    report("int8 rate by tiles");
+    measured.int8_tile_tops = best_rate(threads, tiles->int8_operations, tiles->int8) / 1e12;
+  }
   return measured;
 }
 
@@ -226,12 +238,18 @@ hardware::Measured CeilingProbe::sample() const {
   if (!mapped_.empty()) {
     now.mapped_read_bandwidth_gbs = read_once(mapped_.data(), mapped_.size(), threads_) / 1e9;
   }
+  const auto tops = [&](double operations, auto loop, int64_t iterations) {
+    const double seconds = timed_parallel(threads_, [&](int) { loop(iterations); });
+    return operations * static_cast<double>(iterations) * threads_ / seconds / 1e12;
+  };
   for (const RateKernel& kernel : kKernels) {
     if (!isa_.contains(kernel.needs)) continue;
-    const int64_t iterations = int64_t{1} << 16;
-    const double seconds = timed_parallel(threads_, [&](int) { kernel.loops->int8(iterations); });
-    const double operations = kernel.loops->int8_operations * static_cast<double>(iterations);
-    now.int8_tops = std::max(now.int8_tops, operations * threads_ / seconds / 1e12);
+    const RateLoops& loops = *kernel.loops;
+    now.int8_tops =
+        std::max(now.int8_tops, tops(loops.int8_operations, loops.int8, int64_t{1} << 16));
+  }
+  if (const TileRateLoop* tiles = tile_loop(isa_); tiles != nullptr) {
+    now.int8_tile_tops = tops(tiles->int8_operations, tiles->int8, int64_t{1} << 14);
   }
   return now;
 }
