@@ -66,7 +66,7 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
   const int64_t decoded = decoded_values * kPanelRows;
   const int64_t per_worker = line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) +
                              line_up(kAccumulators * 4) + line_up(decoded * 4) +
-                             line_up(kTailBytes) + 2 * line_up(kTileScales * 4) + kLine;
+                             line_up(kTailBytes) + 3 * line_up(kTileScales * 4) + kLine;
   QUERN_RETURN_IF_ERROR(matmul_memory_.reserve(static_cast<size_t>(per_worker) * matmul_.size(),
                                                "workers of the matrix product"));
   Carver carver(matmul_memory_.data());
@@ -78,7 +78,7 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
     scratch.decoded = carver.take<float>(decoded);
     scratch.tail = carver.take<std::byte>(kTailBytes);
     scratch.tile_d = carver.take<float>(kTileScales);
-    scratch.tile_sum_d = carver.take<float>(kTileScales);
+    scratch.tile_sum_d = carver.take<float>(2 * kTileScales);
     carver.take<std::byte>(1);
   }
   decoded_values_ = decoded_values;

@@ -87,9 +87,8 @@ struct MatmulScratch {
   float* accumulator;  // [kTilePanels][kMaxPassColumns][kPanelRows]
   float* decoded;      // [kPanelRows][n_in padded], for float formats without a loader
   std::byte* tail;     // kTailBytes: a chunk of the rows of a panel that is not full
-  // Scales and sums of columns side by side: [kTileScaleBlocks][kChunkValues / 32][16].
-  float* tile_d;
-  float* tile_sum_d;
+  float* tile_d;       // [kTileScaleBlocks][kChunkValues / 32][16]: scales of 16 columns together
+  float* tile_sum_d;   // [kTileScaleBlocks][kChunkValues / 16][16]: the same of sums
 };
 
 // y = x * weight^T + bias over panels of output features.

@@ -25,7 +25,8 @@ namespace quern::cpu {
 namespace {
 
 inline constexpr int kTileColumns = 16;
-inline constexpr int kTileGroups = kChunkValues / 32;
+// Scales of a chunk of one column; for groups of 16 two groups share one.
+inline constexpr int kTileScales = kChunkValues / 32;
 // Columns are multiplied in blocks of kTileColumns; this many blocks share an unpacked panel.
 inline constexpr int kPassBlocks = kMaxPassColumns / kTileColumns;
 
@@ -43,8 +44,8 @@ struct TileSums {
 struct TileBlocks {
   const int8_t* q[kPassBlocks];  // first column of each block
   int64_t q_stride;
-  const float* d;      // [n_blocks][kTileGroups][kTileColumns]
-  const float* sum_d;  // the same, for formats with a minimum
+  const float* d;      // [n_blocks][kTileScales][kTileColumns]
+  const float* sum_d;  // [n_blocks][groups of a chunk][kTileColumns], formats with a minimum only
   int n_blocks;
 };
 
@@ -75,6 +76,7 @@ QUERN_PART void store_sums(TileSums& out) {
 
 // Starts the products of the first n_groups groups of all blocks, kSumTiles at a time, in the order
 // in which they are scaled.
+template <int group>
 class ProductsAhead {
  public:
   QUERN_PART ProductsAhead(const Panel& panel, const TileBlocks& blocks, int n_groups)
@@ -84,14 +86,13 @@ class ProductsAhead {
   // The product of the group `sums` after the current one.
   template <int sums>
   QUERN_PART void start() const {
-    const int g = group_ + sums;
-    start_product<sums>(blocks_.q[block_] + 32 * g, blocks_.q_stride,
-                        panel_.q + g * 32 * kPanelRows);
+    const int value = group * (done_ + sums);
+    start_product<sums>(blocks_.q[block_] + value, blocks_.q_stride, panel_.q + value * kPanelRows);
   }
   QUERN_PART void advance() {
-    group_ += kSumTiles;
-    if (group_ < n_groups_) return;
-    group_ = 0;
+    done_ += kSumTiles;
+    if (done_ < n_groups_) return;
+    done_ = 0;
     ++block_;
   }
 
@@ -100,20 +101,45 @@ class ProductsAhead {
   const TileBlocks& blocks_;
   const int n_groups_;
   int block_ = 0;
-  int group_ = 0;
+  int done_ = 0;  // groups of the block
 };
 
-// Scales the sums of a group and adds them to the accumulators of its columns.
+// What the sums of some group of a block are scaled with.
 template <typename Shape>
-QUERN_PART void add_scaled(const int32_t (*sums)[kPanelRows], const Panel& panel, int g,
-                           const float* d, const float* sum_d, NF* acc) {
-  const NF scale = n_load(panel.scale + g * kPanelRows);
+struct GroupScales {
+  const float* weights;  // [kPanelRows]
+  const float* mins;     // [kPanelRows], formats with a minimum only
+  const float* columns;  // [kTileColumns]
+  const float* sums;     // [kTileColumns], formats with a minimum only
+
+  QUERN_PART GroupScales(const Panel& panel, const TileBlocks& blocks, int block)
+      : weights(panel.scale),
+        mins(panel.min),
+        columns(blocks.d + block * kTileScales * kTileColumns),
+        sums(blocks.sum_d + block * (kChunkValues / Shape::kGroup) * kTileColumns) {}
+
+  // An even number of groups further where two share a scale.
+  QUERN_PART void advance(int n_groups) {
+    weights += n_groups * kPanelRows;
+    mins += n_groups * kPanelRows;
+    columns += n_groups * Shape::kGroup / 32 * kTileColumns;
+    sums += n_groups * kTileColumns;
+  }
+};
+
+// Scales the sums of the group `n` after that of `at` and adds them to the accumulators.
+template <typename Shape>
+QUERN_PART void add_scaled(const int32_t (*sums)[kPanelRows], const GroupScales<Shape>& at, int n,
+                           NF* acc) {
+  const NF scale = n_load(at.weights + n * kPanelRows);
   const NF start = n_set(kSumStart);
+  const float* d = at.columns + n * Shape::kGroup / 32 * kTileColumns;
   const auto dot = [&](int c) QUERN_PART_LAMBDA {
     return n_sub(n_from_bits(n_load_bytes(reinterpret_cast<const uint8_t*>(sums[c]))), start);
   };
   if constexpr (Shape::kMin) {
-    const NF min = n_load(panel.min + g * kPanelRows);
+    const NF min = n_load(at.mins + n * kPanelRows);
+    const float* sum_d = at.sums + n * kTileColumns;
     QUERN_UNROLL
     for (int c = 0; c < kTileColumns; ++c) {
       acc[c] = n_fma(dot(c), n_mul(scale, n_set(d[c])), acc[c]);
@@ -147,7 +173,7 @@ QUERN_PART void multiply_fours(const Panel& panel, int n_groups, const TileBlock
                                float* accumulator) {
   static_assert(kSumTiles == 4);
   TileSums sums;
-  ProductsAhead ahead(panel, blocks, n_groups);
+  ProductsAhead<Shape::kGroup> ahead(panel, blocks, n_groups);
   ahead.template start<0>();
   ahead.template start<1>();
   ahead.template start<2>();
@@ -155,8 +181,7 @@ QUERN_PART void multiply_fours(const Panel& panel, int n_groups, const TileBlock
   ahead.template start<3>();
   ahead.advance();
   for (int block = 0; block < blocks.n_blocks; ++block) {
-    const float* d = blocks.d + block * kTileGroups * kTileColumns;
-    const float* sum_d = blocks.sum_d + block * kTileGroups * kTileColumns;
+    GroupScales<Shape> scales(panel, blocks, block);
     NF acc[kTileColumns];
     load_accumulators(accumulator, acc);
     for (int g = 0; g < n_groups; g += kSumTiles) {
@@ -165,29 +190,32 @@ QUERN_PART void multiply_fours(const Panel& panel, int n_groups, const TileBlock
         constexpr int i = decltype(step)::value;
         store_sums<(i + 1) % kSumTiles>(sums);  // those of the next step
         if (more) ahead.template start<i>();
-        const int at = (g + i) * kTileColumns;
-        add_scaled<Shape>(sums.of[i], panel, g + i, d + at, sum_d + at, acc);
+        add_scaled<Shape>(sums.of[i], scales, i, acc);
       });
       if (more) ahead.advance();
+      scales.advance(kSumTiles);
     }
     store_accumulators(acc, accumulator);
     accumulator += kTileColumns * kPanelRows;
   }
 }
 
-// The same for the groups from first_group on, one by one.
+// The same for the groups from first_group, a multiple of kSumTiles, one by one.
 template <typename Shape>
 QUERN_PART void multiply_rest(const Panel& panel, int first_group, int n_groups,
                               const TileBlocks& blocks, float* accumulator) {
+  static_assert(kSumTiles % 2 == 0);
   TileSums sums;
   for (int block = 0; block < blocks.n_blocks; ++block) {
+    GroupScales<Shape> scales(panel, blocks, block);
+    scales.advance(first_group);
     NF acc[kTileColumns];
     load_accumulators(accumulator, acc);
-    for (int g = first_group; g < n_groups; ++g) {
-      start_product<0>(blocks.q[block] + 32 * g, blocks.q_stride, panel.q + g * 32 * kPanelRows);
+    for (int n = 0; n < n_groups - first_group; ++n) {
+      const int value = (first_group + n) * Shape::kGroup;
+      start_product<0>(blocks.q[block] + value, blocks.q_stride, panel.q + value * kPanelRows);
       store_sums<0>(sums);
-      const int at = (block * kTileGroups + g) * kTileColumns;
-      add_scaled<Shape>(sums.of[0], panel, g, blocks.d + at, blocks.sum_d + at, acc);
+      add_scaled<Shape>(sums.of[0], scales, n, acc);
     }
     store_accumulators(acc, accumulator);
     accumulator += kTileColumns * kPanelRows;
@@ -199,8 +227,8 @@ QUERN_PART void multiply_rest(const Panel& panel, int first_group, int n_groups,
 template <typename Shape>
 [[gnu::noinline]] void multiply_blocks(const Panel& panel, int n_values, const TileBlocks& blocks,
                                        float* accumulator) {
-  static_assert(Shape::kGroup == 32 && kLanes == kPanelRows);
-  const int n_groups = n_values / 32;
+  static_assert(kLanes == kPanelRows);
+  const int n_groups = n_values / Shape::kGroup;
   const int n_fours = n_groups / kSumTiles * kSumTiles;
   if (n_fours > 0) multiply_fours<Shape>(panel, n_fours, blocks, accumulator);
   if (n_fours < n_groups) multiply_rest<Shape>(panel, n_fours, n_groups, blocks, accumulator);
@@ -221,7 +249,9 @@ QUERN_PART void lay_side_by_side(const float* plane, int64_t stride, int n, floa
   }
 }
 
-// All columns of a product as blocks, and the memory for their scales.
+// All columns of a product as blocks, and the memory for their scales and, for formats with a
+// minimum, sums.
+template <typename Shape>
 class TileColumns {
  public:
   QUERN_PART TileColumns(const MatmulTask& task, const MatmulScratch& scratch)
@@ -241,18 +271,18 @@ class TileColumns {
   QUERN_PART bool keeps_all() const { return count_ * n_chunks_ <= kTileScaleBlocks; }
 
   // Lays out the scales of n_blocks blocks from first_block for the chunk from first_value.
-  QUERN_PART void lay_scales(int64_t first_block, int64_t n_blocks, int64_t first_value,
-                             bool with_sums) const {
-    const int64_t left = (task_.n_in - first_value) / 32;
-    const int n = left < kTileGroups ? static_cast<int>(left) : kTileGroups;
-    const int64_t to = place(first_block, first_value);
+  QUERN_PART void lay_scales(int64_t first_block, int64_t n_blocks, int64_t first_value) const {
+    const int64_t left = task_.n_in - first_value;
+    const int n_values = left < kChunkValues ? static_cast<int>(left) : kChunkValues;
     for (int64_t i = 0; i < n_blocks; ++i) {
-      const int64_t from = first_column(first_block + i) * task_.xq.block_stride + first_value / 32;
-      float* d = scratch_.tile_d + to + i * kTileGroups * kTileColumns;
-      lay_side_by_side(task_.xq.d + from, task_.xq.block_stride, n, d);
-      if (!with_sums) continue;
-      float* sum_d = scratch_.tile_sum_d + to + i * kTileGroups * kTileColumns;
-      lay_side_by_side(task_.xq.sum_d32 + from, task_.xq.block_stride, n, sum_d);
+      const int64_t block = first_block + i;
+      const PanelColumns x = columns_at(task_.xq, Shape::kGroup, first_column(block), first_value);
+      const int64_t to = (place(first_block, first_value) + i) * kTileColumns;
+      lay_side_by_side(x.d, x.block_stride, n_values / 32, scratch_.tile_d + to * kTileScales);
+      if constexpr (Shape::kMin) {
+        lay_side_by_side(x.sum_d, x.group_stride, n_values / Shape::kGroup,
+                         scratch_.tile_sum_d + to * kGroups);
+      }
     }
   }
 
@@ -262,19 +292,21 @@ class TileColumns {
     for (int64_t i = 0; i < n_blocks; ++i) {
       out.q[i] = task_.xq.q + first_column(first_block + i) * task_.xq.q_stride + first_value;
     }
+    const int64_t from = place(first_block, first_value) * kTileColumns;
     out.q_stride = task_.xq.q_stride;
-    out.d = scratch_.tile_d + place(first_block, first_value);
-    out.sum_d = scratch_.tile_sum_d + place(first_block, first_value);
+    out.d = scratch_.tile_d + from * kTileScales;
+    out.sum_d = scratch_.tile_sum_d + from * kGroups;
     out.n_blocks = static_cast<int>(n_blocks);
     return out;
   }
 
  private:
-  // Where the scales go: side by side by chunk and block if all are kept, else from the start.
+  static constexpr int kGroups = kChunkValues / Shape::kGroup;
+
+  // The number of blocks in the memory for scales before these: by chunk and block if all are kept,
+  // else none.
   QUERN_PART int64_t place(int64_t first_block, int64_t first_value) const {
-    if (!keeps_all()) return 0;
-    const int64_t block = first_value / kChunkValues * count_ + first_block;
-    return block * kTileGroups * kTileColumns;
+    return keeps_all() ? first_value / kChunkValues * count_ + first_block : 0;
   }
 
   const MatmulTask& task_;
@@ -288,13 +320,14 @@ class TileColumns {
 // once.
 template <typename Unpacker>
 QUERN_PART void multiply_panels(const MatmulTask& task, int64_t begin, int64_t end,
-                                const TileColumns& columns, int64_t first_block, int64_t n_blocks,
-                                const MatmulScratch& scratch, PanelPrefetch& prefetch) {
+                                const TileColumns<typename Unpacker::Shape>& columns,
+                                int64_t first_block, int64_t n_blocks, const MatmulScratch& scratch,
+                                PanelPrefetch& prefetch) {
   using Shape = typename Unpacker::Shape;
   const int64_t n_sums = n_blocks * kTileColumns * kPanelRows;
   std::memset(scratch.accumulator, 0, static_cast<size_t>((end - begin) * n_sums) * sizeof(float));
   for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
-    if (!columns.keeps_all()) columns.lay_scales(first_block, n_blocks, k, Shape::kMin);
+    if (!columns.keeps_all()) columns.lay_scales(first_block, n_blocks, k);
     const TileBlocks blocks = columns.blocks(first_block, n_blocks, k);
     for (int64_t panel = begin; panel < end; ++panel) {
       const PanelChunk chunk = panel_chunk(task, panel * kPanelRows, k, scratch.tail);
@@ -317,10 +350,10 @@ QUERN_PART void multiply_panels(const MatmulTask& task, int64_t begin, int64_t e
 template <typename Unpacker>
 QUERN_PART void multiply_all(const MatmulTask& task, int64_t begin, int64_t end,
                              const MatmulScratch& scratch) {
-  const TileColumns columns(task, scratch);
+  const TileColumns<typename Unpacker::Shape> columns(task, scratch);
   if (columns.keeps_all()) {
     for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
-      columns.lay_scales(0, columns.count(), k, Unpacker::Shape::kMin);
+      columns.lay_scales(0, columns.count(), k);
     }
   }
   const int64_t together = columns.keeps_all() ? 1 : kTilePanels;
