@@ -81,6 +81,7 @@ struct Measured {
   double read_bandwidth_gbs = 0;         // all cores, from memory, 1e9 bytes/s
   double mapped_read_bandwidth_gbs = 0;  // all cores, through a file mapping
   double int8_tops = 0;                  // all cores, multiply and add counted as two, 1e12/s
+  double int8_tile_tops = 0;             // the same by whole tiles, on machines that have them
   double f32_tflops = 0;                 // all cores, FMA counted as two, 1e12/s
   int threads = 0;                       // threads it was measured with
   std::string date;                      // RFC 3339, UTC

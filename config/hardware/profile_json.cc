@@ -60,6 +60,7 @@ Result<Measured> read_measured(const Json& object) {
   QUERN_ASSIGN_OR_RETURN(m.mapped_read_bandwidth_gbs,
                          read_number(object, "mapped_read_bandwidth_gbs", path));
   QUERN_ASSIGN_OR_RETURN(m.int8_tops, read_number(object, "int8_tops", path));
+  QUERN_ASSIGN_OR_RETURN(m.int8_tile_tops, read_number(object, "int8_tile_tops", path));
   QUERN_ASSIGN_OR_RETURN(m.f32_tflops, read_number(object, "f32_tflops", path));
   QUERN_ASSIGN_OR_RETURN(const double threads, read_number(object, "threads", path));
   if (threads > 65536) return malformed("measured.threads", "a number of threads");
@@ -97,6 +98,7 @@ std::string profile_to_json(const HardwareProfile& profile) {
                       {{"read_bandwidth_gbs", m.read_bandwidth_gbs},
                        {"mapped_read_bandwidth_gbs", m.mapped_read_bandwidth_gbs},
                        {"int8_tops", m.int8_tops},
+                       {"int8_tile_tops", m.int8_tile_tops},
                        {"f32_tflops", m.f32_tflops},
                        {"threads", m.threads},
                        {"date", m.date}}},

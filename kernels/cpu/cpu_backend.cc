@@ -518,7 +518,7 @@ void CpuBackend::route(const ops::RouteArgs& args) {
 
 void CpuBackend::expert_matmul(const ops::ExpertMatmulArgs& args) {
   ready_ = {};
-  good(expert_product_.run(args, pool_, workers_, ops_.quantize, last_version_));
+  good(expert_product_.run(args, pool_, workers_, ops_.quantize));
 }
 
 void CpuBackend::expert_combine(const ops::ExpertCombineArgs& args) {

@@ -1,5 +1,5 @@
-// One line per row. Ranks: 100 VNNI-class and matrix integer products, 200 AVX-512, 300 AVX2 and
-// NEON, plus 50 for a generic row (any format); 1000 is the oracle.
+// One line per row. Ranks: 50 tiles, 100 VNNI-class and matrix integer products, 200 AVX-512, 300
+// AVX2 and NEON, plus 50 for a generic row (any format); 1000 is the oracle.
 //
 // A row's function is the address of a function pointer in the tables of isa_kernels.h.
 #include "kernels/cpu/cpu_rows.h"
@@ -73,24 +73,29 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
       matmul_row("matmul." isa ".tq2_0", FormatId::kTQ2_0, needs, rank, kernels.tq2_0),       \
       matmul_row("matmul." isa ".q1_0", FormatId::kQ1_0, needs, rank, kernels.q1_0)
 
-// Behind the dot products until the instructions have been seen to work and to be faster: chosen by
-// name or by measurement.
-constexpr int kTileRank = 120;
+// First, since they are faster from 16 columns on and the same as the dot products below.
+constexpr int kTileRank = 50;
 
-// The matmul rows on tiles: formats with groups of 32 only.
+// The matmul rows on tiles. Not Q2_K, whose groups of 16 with a minimum gain nothing.
 #define QUERN_TILE_ROWS(isa, needs, kernels)                                                       \
   matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, kTileRank, kernels.q4_0),              \
       matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, kTileRank, kernels.q4_1),          \
       matmul_row("matmul." isa ".q5_0", FormatId::kQ5_0, needs, kTileRank, kernels.q5_0),          \
       matmul_row("matmul." isa ".q5_1", FormatId::kQ5_1, needs, kTileRank, kernels.q5_1),          \
       matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, kTileRank, kernels.q8_0),          \
+      matmul_row("matmul." isa ".q3_k", FormatId::kQ3_K, needs, kTileRank, kernels.q3_k),          \
       matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, kTileRank, kernels.q4_k),          \
       matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, kTileRank, kernels.q5_k),          \
+      matmul_row("matmul." isa ".q6_k", FormatId::kQ6_K, needs, kTileRank, kernels.q6_k),          \
       matmul_row("matmul." isa ".iq4_nl", FormatId::kIQ4_NL, needs, kTileRank, kernels.iq4_nl),    \
       matmul_row("matmul." isa ".iq4_xs", FormatId::kIQ4_XS, needs, kTileRank, kernels.iq4_xs),    \
       matmul_row("matmul." isa ".mxfp4", FormatId::kMXFP4, needs, kTileRank, kernels.mxfp4),       \
+      matmul_row("matmul." isa ".nvfp4", FormatId::kNVFP4, needs, kTileRank, kernels.nvfp4),       \
       matmul_row("matmul." isa ".iq1_s", FormatId::kIQ1_S, needs, kTileRank, kernels.iq1_s),       \
+      matmul_row("matmul." isa ".iq1_m", FormatId::kIQ1_M, needs, kTileRank, kernels.iq1_m),       \
       matmul_row("matmul." isa ".iq2_xxs", FormatId::kIQ2_XXS, needs, kTileRank, kernels.iq2_xxs), \
+      matmul_row("matmul." isa ".iq2_xs", FormatId::kIQ2_XS, needs, kTileRank, kernels.iq2_xs),    \
+      matmul_row("matmul." isa ".iq2_s", FormatId::kIQ2_S, needs, kTileRank, kernels.iq2_s),       \
       matmul_row("matmul." isa ".iq3_xxs", FormatId::kIQ3_XXS, needs, kTileRank, kernels.iq3_xxs), \
       matmul_row("matmul." isa ".iq3_s", FormatId::kIQ3_S, needs, kTileRank, kernels.iq3_s),       \
       matmul_row("matmul." isa ".tq1_0", FormatId::kTQ1_0, needs, kTileRank, kernels.tq1_0),       \

@@ -31,7 +31,8 @@ class Carver {
 
 constexpr int64_t kPanelBytes = int64_t{kChunkValues} * kPanelRows;
 constexpr int64_t kPanelGroups = int64_t{kChunkValues} / 16 * kPanelRows;
-constexpr int64_t kAccumulators = int64_t{kMaxPassColumns} * kPanelRows;
+constexpr int64_t kAccumulators = int64_t{kTilePanels} * kMaxPassColumns * kPanelRows;
+constexpr int64_t kTileScales = int64_t{kTileScaleBlocks} * kChunkValues / 32 * 16;
 
 }  // namespace
 
@@ -104,7 +105,7 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
   const int64_t decoded = decoded_values * kPanelRows;
   const int64_t per_worker =
       page_up(line_up(kPanelBytes) + 2 * line_up(kPanelGroups * 4) + line_up(kAccumulators * 4) +
-              line_up(decoded * 4) + line_up(kTailBytes) + kLine);
+              line_up(decoded * 4) + line_up(kTailBytes) + kLine + 3 * line_up(kTileScales * 4));
   QUERN_RETURN_IF_ERROR(matmul_memory_.reserve(static_cast<size_t>(per_worker) * matmul_.size(),
                                                "workers of the matrix product"));
   std::byte* memory = matmul_memory_.data();
@@ -117,6 +118,8 @@ Status WorkerScratch::reserve_matmul(int64_t decoded_values) {
     scratch.decoded = carver.take<float>(decoded);
     scratch.tail = carver.take<std::byte>(kTailBytes);
     scratch.following = carver.take<const std::byte*>(1);
+    scratch.tile_d = carver.take<float>(kTileScales);
+    scratch.tile_sum_d = carver.take<float>(2 * kTileScales);
     memory += per_worker;
   }
   decoded_values_ = decoded_values;

@@ -92,21 +92,18 @@ Status ExpertProduct::group_inputs(const ops::ExpertMatmulArgs& args, const Form
   return ok_status();
 }
 
-void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms,
-                              int64_t spread_values, uint64_t& last_version) {
+void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms) {
   const bool own_rows = has_own_rows(args);
   const bool one_row = !args.x_by_place && args.n_rows == 1;
   const QuantizedRows& quantized = own_rows ? inputs_.rows() : grouped_.rows();
   const float* plain = own_rows ? args.x : reinterpret_cast<const float*>(grouped_floats_.data());
   const int64_t plain_stride = own_rows ? args.x_stride : forms.n_in;
   jobs_.clear();
-  ++last_version;
   for (int64_t expert = 0; expert < args.routing.n_experts; ++expert) {
     const int64_t first = args.routing.firsts[expert];
     const int64_t n_rows = args.routing.firsts[expert + 1] - first;
     if (n_rows == 0) continue;
     const int64_t first_input = one_row ? 0 : first;
-    if (!one_row) ++last_version;
     for (const ops::ExpertOutput& output : args.outputs) {
       const ExpertMatrix matrix = matrix_of(output, expert);
       MatmulTask task = task_of(output, matrix);
@@ -114,8 +111,6 @@ void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& fo
       task.y = output.y + first * output.y_stride;
       if (task.format != nullptr) {
         task.xq = from_row(quantized, first_input);
-        task.x_version = last_version;
-        task.spread_values = spread_values;
       } else {
         task.x = plain + first_input * plain_stride;
         task.x_stride = plain_stride;
@@ -126,14 +121,13 @@ void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& fo
 }
 
 Status ExpertProduct::run(const ops::ExpertMatmulArgs& args, ThreadPool& pool,
-                          WorkerScratch& workers, QuantizeFn quantize, uint64_t& last_version) {
+                          WorkerScratch& workers, QuantizeFn quantize) {
   if (args.n_rows <= 0 || args.outputs.empty()) return ok_status();
   const Forms forms = forms_of(args);
-  QUERN_RETURN_IF_ERROR(
-      workers.reserve_matmul(forms.plain ? forms.n_in : 0, forms.quantized ? forms.n_in : 0));
+  QUERN_RETURN_IF_ERROR(workers.reserve_matmul(forms.plain ? forms.n_in : 0));
   if (forms.quantized) QUERN_RETURN_IF_ERROR(quantize_inputs(args, forms, pool, quantize));
   if (!has_own_rows(args)) QUERN_RETURN_IF_ERROR(group_inputs(args, forms, pool));
-  list_jobs(args, forms, workers.spread_values(), last_version);
+  list_jobs(args, forms);
   const int64_t unit_products = kPanelRows * forms.n_in;
   const int64_t smallest = (kPieceProducts + unit_products - 1) / unit_products;
   const int64_t even = jobs_.length() / (kPiecesPerThread * pool.n_threads());

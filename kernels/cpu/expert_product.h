@@ -14,10 +14,9 @@ namespace quern::cpu {
 
 class ExpertProduct {
  public:
-  // `last_version` counts the inputs that workers have seen (MatmulTask::x_version). Error: no
-  // memory for the inputs.
+  // Error: no memory for the inputs.
   Status run(const ops::ExpertMatmulArgs& args, ThreadPool& pool, WorkerScratch& workers,
-             QuantizeFn quantize, uint64_t& last_version);
+             QuantizeFn quantize);
 
  private:
   // Inputs as the matrices take them: in 8 bits, or as they are.
@@ -30,8 +29,7 @@ class ExpertProduct {
   Status quantize_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool,
                          QuantizeFn quantize);
   Status group_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool);
-  void list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms, int64_t spread_values,
-                 uint64_t& last_version);
+  void list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms);
 
   ActivationStore inputs_;
   // By place, where the inputs are not.

@@ -21,6 +21,10 @@ inline constexpr int kChunkValues = 512;
 inline constexpr int kTailBytes = kPanelRows * kChunkValues * 10 / 8;
 // Activation rows per pass over a panel; bounds the accumulators of a worker.
 inline constexpr int kMaxPassColumns = 256;
+// Panels that kernels on tiles multiply in turns, chunk by chunk.
+inline constexpr int kTilePanels = 8;
+// Blocks of 16 columns times chunks of K for which such kernels keep scales.
+inline constexpr int kTileScaleBlocks = 2 * kMaxPassColumns / 16;
 
 // Activation rows in 8 bits (kernels/formats/block_q8a.h), as planes of one row each. With b a
 // block of 32 values, h a half block of 16, and sums exact: d[b] the scale, sum_d32[b] = float(sum
@@ -80,10 +84,13 @@ using DecodeRow = void (*)(const std::byte* src, float* dst, int64_t n_values);
 // Memory of one worker; 64-byte aligned.
 struct MatmulScratch {
   Panel panel;                  // capacity kChunkValues, groups of 16
-  float* accumulator;           // [kMaxPassColumns][kPanelRows]
+  float* accumulator;           // [kTilePanels][kMaxPassColumns][kPanelRows]
   float* decoded;               // [kPanelRows][n_in padded], for float formats without a loader
   std::byte* tail;              // kTailBytes: a chunk of the rows of a panel that is not full
   const std::byte** following;  // MatmulTask::following of the last call
+  // [kTileScaleBlocks][kChunkValues / 32][16]: scales of 16 columns together.
+  float* tile_d;
+  float* tile_sum_d;  // [kTileScaleBlocks][kChunkValues / 16][16]: the same of sums
 };
 
 // y = x * weight^T + bias over panels of output features.

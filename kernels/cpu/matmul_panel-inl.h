@@ -10,8 +10,6 @@
 #include "kernels/cpu/stream_prefetch-inl.h"
 #if defined(QUERN_DOT_I8MM)
 #include "kernels/cpu/matmul_pairs-inl.h"
-#elif defined(QUERN_DOT_TILES)
-#include "kernels/cpu/matmul_tiles-inl.h"
 #endif
 
 namespace quern::cpu {
@@ -100,7 +98,7 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
   }
 }
 
-#if !defined(QUERN_DOT_I8MM) && !defined(QUERN_DOT_TILES)
+#if !defined(QUERN_DOT_I8MM)
 // Multiplies as many of the first columns as a matrix instruction suits; returns their number.
 template <typename Shape>
 QUERN_PART int64_t multiply_matrix(const Panel&, int, int, const PanelColumns&, int64_t, float*) {

@@ -1,23 +1,21 @@
-// The table of the matmul kernels on tiles: formats with groups of 32 (see matmul_tiles-inl.h for
-// the others). Included after a tile unit and vec_avx512.h.
+// The table of the matmul kernels on tiles: the formats that gain. Included after a tile unit and
+// vec_avx512.h.
 #pragma once
 
-#define QUERN_DOT_TILES
-#include "kernels/cpu/matmul_kernels-inl.h"
+#include "kernels/cpu/matmul_tiles-inl.h"
 
 namespace quern::cpu {
 namespace {
 
-// Tiles are configured per call: the configuration belongs to the thread, and whoever runs next on
-// it may want another.
+// Too few columns for a tile go the way of the dot products. Tiles are configured per call: the
+// configuration belongs to the thread, and whoever runs next on it may want another.
 template <typename Unpacker>
 void matmul_tiled(const MatmulTask& task, int64_t begin, int64_t end,
                   const MatmulScratch& scratch) {
-  static_assert(Unpacker::Shape::kGroup == 32);
-  const bool tiles = task.n_rows >= kTileColumns;
-  if (tiles) tile_configure(kTileConfig);
-  matmul_format<Unpacker>(task, begin, end, scratch);
-  if (tiles) tile_release();
+  if (task.n_rows < kTileColumns) return matmul_format<Unpacker>(task, begin, end, scratch);
+  tile_configure(kTileConfig<Unpacker::Shape::kGroup>);
+  multiply_all<Unpacker>(task, begin, end, scratch);
+  tile_release();
 }
 
 constexpr MatmulKernels tile_kernels() {
@@ -27,13 +25,19 @@ constexpr MatmulKernels tile_kernels() {
   k.q5_0 = matmul_tiled<UnpackQ5_0>;
   k.q5_1 = matmul_tiled<UnpackQ5_1>;
   k.q8_0 = matmul_tiled<UnpackQ8_0>;
+  k.q3_k = matmul_tiled<UnpackQ3_K>;
   k.q4_k = matmul_tiled<UnpackQ4_K>;
   k.q5_k = matmul_tiled<UnpackQ5_K>;
+  k.q6_k = matmul_tiled<UnpackQ6_K>;
   k.iq4_nl = matmul_tiled<UnpackIQ4_NL>;
   k.iq4_xs = matmul_tiled<UnpackIQ4_XS>;
   k.mxfp4 = matmul_tiled<UnpackMXFP4>;
+  k.nvfp4 = matmul_tiled<UnpackNVFP4>;
   k.iq1_s = matmul_tiled<UnpackIQ1_S>;
+  k.iq1_m = matmul_tiled<UnpackIQ1_M>;
   k.iq2_xxs = matmul_tiled<UnpackIQ2_XXS>;
+  k.iq2_xs = matmul_tiled<UnpackIQ2_XS>;
+  k.iq2_s = matmul_tiled<UnpackIQ2_S>;
   k.iq3_xxs = matmul_tiled<UnpackIQ3_XXS>;
   k.iq3_s = matmul_tiled<UnpackIQ3_S>;
   k.tq1_0 = matmul_tiled<UnpackTQ1_0>;

@@ -27,9 +27,13 @@ namespace {
     call(3)                         \
   } else if constexpr (tile == 4) { \
     call(4)                         \
-  } else {                          \
-    static_assert(tile == 5);       \
+  } else if constexpr (tile == 5) { \
     call(5)                         \
+  } else if constexpr (tile == 6) { \
+    call(6)                         \
+  } else {                          \
+    static_assert(tile == 7);       \
+    call(7)                         \
   }
 
 // The compiler's intrinsics for loads do not say that they read memory.
@@ -43,12 +47,6 @@ QUERN_INLINE void tile_configure(const TileConfig& config) {
 QUERN_INLINE void tile_release() { _tile_release(); }
 
 template <int tile>
-QUERN_INLINE void tile_zero() {
-#define QUERN_CALL(n) _tile_zero(n);
-  QUERN_EACH_TILE(QUERN_CALL)
-#undef QUERN_CALL
-}
-template <int tile>
 QUERN_INLINE void tile_load(const void* from, int64_t stride) {
   tile_fence();
 #define QUERN_CALL(n) _tile_loadd(n, from, stride);
@@ -61,14 +59,19 @@ QUERN_INLINE void tile_store(void* to, int64_t stride) {
   QUERN_EACH_TILE(QUERN_CALL)
 #undef QUERN_CALL
 }
-// sums[m][n] += signed bytes [m][k] * unsigned bytes [k / 4][n][k % 4]; tiles s, s + 2, s + 4.
+// sums[m][n] += signed bytes [m][k] * signed bytes [k / 4][n][k % 4], of the tiles of columns and
+// weights whose parity is that of `sums`.
 template <int sums>
 QUERN_INLINE void tile_dot() {
-  static_assert(sums == 0 || sums == 1);
   if constexpr (sums == 0) {
-    _tile_dpbsud(0, 2, 4);
+    _tile_dpbssd(0, 4, 6);
+  } else if constexpr (sums == 1) {
+    _tile_dpbssd(1, 5, 7);
+  } else if constexpr (sums == 2) {
+    _tile_dpbssd(2, 4, 6);
   } else {
-    _tile_dpbsud(1, 3, 5);
+    static_assert(sums == 3);
+    _tile_dpbssd(3, 5, 7);
   }
 }
 

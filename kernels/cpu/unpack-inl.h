@@ -55,8 +55,9 @@ struct PanelOut {
   QUERN_PART void put_min(int group, NF v) const { n_store(min + group * kPanelRows, v); }
 };
 
-// Unpacks whole blocks with Unpacker::block(rows, offset of the block, out).
-template <typename Unpacker>
+// Unpacks whole blocks with Unpacker::block(rows, offset of the block, out). Out: PanelOut, or what
+// is derived from it without members of its own.
+template <typename Unpacker, typename Out = PanelOut<typename Unpacker::Format>>
 QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
                               PanelPrefetch& prefetch) {
   using Format = typename Unpacker::Format;
@@ -66,9 +67,9 @@ QUERN_PART void unpack_blocks(const PanelChunk& chunk, const Panel& panel,
     const int value = b * Format::kBlockValues;
     const int group = value / Format::kGroupValues;
     for (int lane = 0; lane < kPanelRows; lane += kLanes) {
-      PanelOut<Format> out = {panel.q + value * kPanelRows + 4 * lane,
-                              panel.scale + group * kPanelRows + lane,
-                              panel.min + group * kPanelRows + lane, BlockAhead<Format>(prefetch)};
+      Out out = {PanelOut<Format>{
+          panel.q + value * kPanelRows + 4 * lane, panel.scale + group * kPanelRows + lane,
+          panel.min + group * kPanelRows + lane, BlockAhead<Format>(prefetch)}};
       Unpacker::block(rows_from(chunk.rows, lane), first + int64_t{b} * kBytes, out);
     }
   }

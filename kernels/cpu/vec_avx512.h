@@ -169,6 +169,18 @@ QUERN_PART void n_transpose16(RowSet rows, int64_t offset, NI* out) {
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
+// Four floats in lanes 0 to 3, 4 to 7 and so on; and one of the four in all lanes: one load and
+// four shuffles where four loads would be one too many. The compiler would make them loads again.
+QUERN_INLINE NF n_set_four(const float* p) {
+  NF four = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+  __asm__("" : "+v"(four));
+  return four;
+}
+template <int i>
+QUERN_INLINE NF n_one_of_four(NF four) {
+  return _mm512_permute_ps(four, i * 0x55);
+}
+
 // The f16 in the low half of each lane.
 QUERN_INLINE NF n_f16_of_low(NI a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
 // A table of 16 bytes, and table[byte] for bytes 0..15.

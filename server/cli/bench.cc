@@ -47,6 +47,7 @@ struct Row {
   std::vector<hardware::Measured> ceilings;
   double read_share = 0;      // of the read bandwidth through the mapping; 0: not known
   double multiply_share = 0;  // of the int8 rate; 0: not known
+  double tile_share = 0;      // of the int8 rate by tiles; 0: not known, or there are none
   double predicted = 0;       // tokens/s; 0: not known
   StepTimes times;            // of all repetitions; empty unless asked for
 
@@ -92,15 +93,19 @@ void compare_with_ceilings(const Setting& setting, Row& row) {
   const double values = decode ? work.token_values() : work.token_layer_values();
   std::vector<double> read;
   std::vector<double> multiply;
+  std::vector<double> tiles;
   for (size_t i = 0; i < row.ceilings.size(); ++i) {
     const hardware::Measured& then = row.ceilings[i];
     if (decode && then.mapped_read_bandwidth_gbs > 0) {
       read.push_back(row.rates[i] * bytes / (1e9 * then.mapped_read_bandwidth_gbs));
     }
-    if (then.int8_tops > 0) multiply.push_back(row.rates[i] * 2 * values / (1e12 * then.int8_tops));
+    const double tops = row.rates[i] * 2 * values / 1e12;
+    if (then.int8_tops > 0) multiply.push_back(tops / then.int8_tops);
+    if (then.int8_tile_tops > 0) tiles.push_back(tops / then.int8_tile_tops);
   }
   row.read_share = median_of(std::move(read));
   row.multiply_share = median_of(std::move(multiply));
+  row.tile_share = median_of(std::move(tiles));
   row.predicted =
       (decode ? loader::estimate_decode(work, machine, row.bench.batch, row.bench.depth)
               : loader::estimate_prefill(work, machine, row.bench.tokens, row.bench.depth))
@@ -129,14 +134,16 @@ void print_head(const Process& process, const Setting& setting) {
   if (machine.int8_tops > 0) {
     process.out << "profile: " << text("%.1f GB/s", machine.mapped_read_bandwidth_gbs)
                 << " read through a mapping, " << text("%.2f", machine.int8_tops)
-                << " T int8 operations/s with " << machine.threads << " threads ("
-                << setting.profile.note << ")\n";
+                << " T int8 operations/s"
+                << (machine.int8_tile_tops > 0 ? text(" (%.2f by tiles)", machine.int8_tile_tops)
+                                               : "")
+                << " with " << machine.threads << " threads (" << setting.profile.note << ")\n";
   } else {
     process.out << "profile: not measured; run `quern hardware measure`\n";
   }
   process.out << '\n'
-              << "test      tokens  batch  depth   tokens/s       low      high  of read  of int8  "
-                 "predicted\n";
+              << "test      tokens  batch  depth   tokens/s       low      high  of read  of int8 "
+                 " of tiles  predicted\n";
 }
 
 void print_row(const Process& process, const Row& row) {
@@ -146,7 +153,7 @@ void print_row(const Process& process, const Row& row) {
               << padded(std::to_string(row.bench.depth), 7)
               << padded(text("%.2f", row.median()), 11) << padded(text("%.2f", row.lowest()), 10)
               << padded(text("%.2f", row.highest()), 10) << padded(share_text(row.read_share), 9)
-              << padded(share_text(row.multiply_share), 9)
+              << padded(share_text(row.multiply_share), 9) << padded(share_text(row.tile_share), 10)
               << padded(row.predicted > 0 ? text("%.1f", row.predicted) : "-", 11) << '\n';
 }
 
@@ -199,11 +206,13 @@ Json operations_json(const StepTimes& times) {
 Json ceilings_json(const std::vector<hardware::Measured>& ceilings) {
   Json read = Json::array();
   Json multiply = Json::array();
+  Json tiles = Json::array();
   for (const hardware::Measured& then : ceilings) {
     read.push_back(then.mapped_read_bandwidth_gbs);
     multiply.push_back(then.int8_tops);
+    tiles.push_back(then.int8_tile_tops);
   }
-  return {{"mapped_read_bandwidth_gbs", read}, {"int8_tops", multiply}};
+  return {{"mapped_read_bandwidth_gbs", read}, {"int8_tops", multiply}, {"int8_tile_tops", tiles}};
 }
 
 Json row_json(const Row& row) {
@@ -221,6 +230,7 @@ Json row_json(const Row& row) {
           {"ceilings", ceilings_json(row.ceilings)},
           {"share_of_read_bandwidth", known(row.read_share)},
           {"share_of_int8_rate", known(row.multiply_share)},
+          {"share_of_int8_tile_rate", known(row.tile_share)},
           {"predicted", known(row.predicted)},
           {"operations", operations_json(row.times)}};
 }
@@ -241,6 +251,7 @@ Json report_json(const Setting& setting, const std::vector<Row>& rows) {
            {{"mapped_read_bandwidth_gbs", machine.mapped_read_bandwidth_gbs},
             {"read_bandwidth_gbs", machine.read_bandwidth_gbs},
             {"int8_tops", machine.int8_tops},
+            {"int8_tile_tops", machine.int8_tile_tops},
             {"f32_tflops", machine.f32_tflops},
             {"threads", machine.threads},
             {"note", setting.profile.note}}},
@@ -251,6 +262,7 @@ hardware::Measured mean_of(const hardware::Measured& a, const hardware::Measured
   hardware::Measured mean;
   mean.mapped_read_bandwidth_gbs = (a.mapped_read_bandwidth_gbs + b.mapped_read_bandwidth_gbs) / 2;
   mean.int8_tops = (a.int8_tops + b.int8_tops) / 2;
+  mean.int8_tile_tops = (a.int8_tile_tops + b.int8_tile_tops) / 2;
   return mean;
 }
 

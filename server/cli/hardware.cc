@@ -55,6 +55,7 @@ void print_profile(std::ostream& out, const hardware::HardwareProfile& profile,
   line(out, "memory read", figure(m.read_bandwidth_gbs, "GB/s"));
   line(out, "mapped file read", figure(m.mapped_read_bandwidth_gbs, "GB/s"));
   line(out, "int8 multiply-add", figure(m.int8_tops, "T operations/s"));
+  if (m.int8_tile_tops > 0) line(out, "int8 by tiles", figure(m.int8_tile_tops, "T operations/s"));
   line(out, "f32 multiply-add", figure(m.f32_tflops, "TFLOP/s"));
   if (m.threads > 0) line(out, "threads", std::to_string(m.threads));
   if (!profile.tuned.empty()) {

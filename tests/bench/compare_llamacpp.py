@@ -104,6 +104,14 @@ def with_proc(folder):
             call(["umount", "--lazy", str(proc)])
 
 
+def llama_variant(args):
+    """The CPU backend that llama.cpp picks here: it brings one per kind of processor."""
+    done = subprocess.run(["chroot", str(args.chroot), "/" + BENCH, "--list-devices"],
+                          capture_output=True, text=True)
+    loaded = re.findall(r"loaded CPU backend from \S*?([^/\s]+)$", done.stderr + done.stdout, re.MULTILINE)
+    return loaded[-1] if loaded else "built in"
+
+
 def run_llama(args, path):
     """{(test, tokens, depth): tokens/s} of one round."""
     command = ["chroot", str(args.chroot), "/" + BENCH, "-m", path, "-t", str(args.threads),
@@ -179,15 +187,17 @@ def main():
         with with_proc(args.chroot):
             rows = [row for model in args.models for row in compare(args, model)]
             version = call(["chroot", str(args.chroot), "dpkg-query", "-W", "llama.cpp"]).split()
+            variant = llama_variant(args)
     except Failure as failure:
         print(f"compare_llamacpp: {failure}", file=sys.stderr)
         return 1
     if args.json:
         print(json.dumps({"threads": args.threads, "rounds": args.rounds,
-                          "llama_cpp_package": version[-1], "rows": rows}, indent=2))
+                          "llama_cpp_package": version[-1], "llama_cpp_backend": variant,
+                          "rows": rows}, indent=2))
     else:
         print(f"{args.threads} threads, medians of {args.rounds} rounds, tokens/s, "
-              f"llama.cpp package {version[-1]}")
+              f"llama.cpp package {version[-1]} with {variant}")
         print("\n".join(table(rows)))
     return 0
 

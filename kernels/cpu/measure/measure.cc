@@ -32,6 +32,7 @@ constexpr size_t kProbeBytes = size_t{256} << 20;
 constexpr size_t kLeastProbeBytes = size_t{64} << 20;
 // Half a millisecond or more, of which starting the threads is a small part.
 constexpr int64_t kProbeIterations = int64_t{1} << 18;
+constexpr int64_t kTileProbeIterations = int64_t{1} << 15;
 constexpr int kProbeRuns = 2;
 
 struct RateKernel {
@@ -53,6 +54,14 @@ constexpr std::array kKernels = {
     RateKernel{"neondot", Isa::kNeon | Isa::kNeonDot, &kRateNeonDot},
 #endif
 };
+
+// The loop of the machine's tile unit, or null.
+const TileRateLoop* tile_loop([[maybe_unused]] hardware::IsaMask isa) {
+#if defined(__x86_64__)
+  if (isa.contains(Isa::kAmxInt8)) return &kRateAmxInt8;
+#endif
+  return nullptr;
+}
 
 // Starts `threads` at once, each calling body(index); returns the seconds until the last ended.
 template <typename Body>
@@ -212,6 +221,10 @@ Result<hardware::Measured> measure_cpu(const hardware::HardwareProfile& profile,
     measured.f32_tflops =
         std::max(measured.f32_tflops, best_rate(threads, loops.f32_operations, loops.f32) / 1e12);
   }
+  if (const TileRateLoop* tiles = tile_loop(profile.cpu.isa); tiles != nullptr) {
+    report("int8 rate by tiles");
+    measured.int8_tile_tops = best_rate(threads, tiles->int8_operations, tiles->int8) / 1e12;
+  }
   return measured;
 }
 
@@ -229,14 +242,23 @@ hardware::Measured CeilingProbe::sample() const {
   if (!mapped_.empty()) {
     now.mapped_read_bandwidth_gbs = read_once(mapped_.data(), mapped_.size(), threads_) / 1e9;
   }
+  // The best of some short runs, since a thread may be held up in any of them.
+  const auto best = [&](double operations, auto loop, int64_t iterations) {
+    double tops = 0;
+    for (int run = 0; run < kProbeRuns; ++run) {
+      const double seconds = timed_parallel(threads_, [&](int) { loop(iterations); });
+      tops = std::max(tops, operations * static_cast<double>(iterations) * threads_ / seconds);
+    }
+    return tops / 1e12;
+  };
   for (const RateKernel& kernel : kKernels) {
     if (!isa_.contains(kernel.needs)) continue;
-    const double operations = kernel.loops->int8_operations * static_cast<double>(kProbeIterations);
-    for (int run = 0; run < kProbeRuns; ++run) {
-      const double seconds =
-          timed_parallel(threads_, [&](int) { kernel.loops->int8(kProbeIterations); });
-      now.int8_tops = std::max(now.int8_tops, operations * threads_ / seconds / 1e12);
-    }
+    const RateLoops& loops = *kernel.loops;
+    now.int8_tops =
+        std::max(now.int8_tops, best(loops.int8_operations, loops.int8, kProbeIterations));
+  }
+  if (const TileRateLoop* tiles = tile_loop(isa_); tiles != nullptr) {
+    now.int8_tile_tops = best(tiles->int8_operations, tiles->int8, kTileProbeIterations);
   }
   return now;
 }

@@ -35,7 +35,8 @@ class CeilingProbe {
   CeilingProbe(const hardware::HardwareProfile& profile, int threads,
                std::span<const std::byte> mapped);
 
-  // Takes some 20 ms. Fills mapped_read_bandwidth_gbs and int8_tops; 0 where not measured.
+  // Takes some 20 ms. Fills mapped_read_bandwidth_gbs, int8_tops and int8_tile_tops; 0 where not
+  // measured.
   hardware::Measured sample() const;
 
  private:

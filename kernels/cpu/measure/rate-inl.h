@@ -11,7 +11,8 @@ constexpr int kChains = 12;
 
 int64_t int8_rate(int64_t iterations) {
   typename V::Int acc[kChains];
-  for (auto& a : acc) a = V::zero_int();
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = V::zero_int();
   const typename V::Int weights = V::bytes(3);
   const typename V::Int activations = V::bytes(5);
   for (int64_t i = 0; i < iterations; ++i) {
@@ -22,13 +23,15 @@ int64_t int8_rate(int64_t iterations) {
     }
   }
   int64_t sum = 0;
-  for (const auto& a : acc) sum += V::sum_int(a);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum += V::sum_int(acc[c]);
   return sum;
 }
 
 float f32_rate(int64_t iterations) {
   typename V::Float acc[kChains];
-  for (auto& a : acc) a = V::zero_float();
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) acc[c] = V::zero_float();
   const typename V::Float x = V::set_float(1.0F);
   const typename V::Float y = V::set_float(0.5F);
   for (int64_t i = 0; i < iterations; ++i) {
@@ -39,7 +42,8 @@ float f32_rate(int64_t iterations) {
     }
   }
   float sum = 0;
-  for (const auto& a : acc) sum += V::sum_float(a);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum += V::sum_float(acc[c]);
   return sum;
 }
 

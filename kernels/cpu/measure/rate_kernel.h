@@ -17,11 +17,18 @@ struct RateLoops {
   float (*f32)(int64_t iterations);
 };
 
+// The same for a tile unit, which multiplies integers only.
+struct TileRateLoop {
+  double int8_operations;
+  int64_t (*int8)(int64_t iterations);
+};
+
 extern const RateLoops kRateScalar;
 extern const RateLoops kRateAvx2;
 extern const RateLoops kRateAvxVnni;
 extern const RateLoops kRateAvx512;
 extern const RateLoops kRateAvx512Vnni;
 extern const RateLoops kRateNeonDot;
+extern const TileRateLoop kRateAmxInt8;
 
 }  // namespace quern::cpu

@@ -70,7 +70,7 @@ TEST(IsaMask, SetOperations) {
 
 TEST(ProfileJson, MeasurementsSurviveARoundTrip) {
   HardwareProfile profile = probe_hardware();
-  profile.measured = {31.5, 29.25, 1.25, 0.5, 2, "2026-01-02T03:04:05Z"};
+  profile.measured = {31.5, 29.25, 1.25, 10.5, 0.5, 2, "2026-01-02T03:04:05Z"};
   profile.tuned["matmul/Q4_K/decode"] = "matmul.avx2.q4_k";
   const auto back = profile_from_json(profile_to_json(profile));
   ASSERT_TRUE(back.ok()) << back.error().message();
@@ -78,6 +78,7 @@ TEST(ProfileJson, MeasurementsSurviveARoundTrip) {
   EXPECT_EQ(back->measured.read_bandwidth_gbs, 31.5);
   EXPECT_EQ(back->measured.mapped_read_bandwidth_gbs, 29.25);
   EXPECT_EQ(back->measured.int8_tops, 1.25);
+  EXPECT_EQ(back->measured.int8_tile_tops, 10.5);
   EXPECT_EQ(back->measured.f32_tflops, 0.5);
   EXPECT_EQ(back->measured.threads, 2);
   EXPECT_EQ(back->measured.date, "2026-01-02T03:04:05Z");

@@ -85,6 +85,69 @@ TEST(MatmulRows, LongRowsAndManyColumns) {
   }
 }
 
+std::vector<const dispatch::KernelRow*> tile_rows() {
+  std::vector<const dispatch::KernelRow*> rows;
+  for (const dispatch::KernelRow& row : cpu::cpu_rows()) {
+    const bool tiles = row.needs.contains(hardware::Isa::kAmxInt8);
+    if (tiles && this_machine().cpu.isa.contains(row.needs)) rows.push_back(&row);
+  }
+  return rows;
+}
+
+// Columns that fill no tile, one, or several, the last of them shared, in one pass and in more.
+TEST(MatmulRows, TilesTakeAnyNumberOfColumns) {
+  constexpr int64_t kMost = 600;
+  constexpr int64_t kOut = 33;
+  if (tile_rows().empty()) GTEST_SKIP() << "no tiles on this machine";
+  auto oracle = make_backend("scalar", 2);
+  for (const dispatch::KernelRow* row : tile_rows()) {
+    const formats::FormatInfo& format = formats::format_info(*row->format);
+    // More than one chunk of K, the last with a number of groups that is not a multiple of four.
+    const int64_t n_in = format.block_values == 32 ? 512 + 7 * 32 : 768;
+    const RandomWeight weight(format, kOut, n_in, 11);
+    Random random(12);
+    const auto x = random.normals(static_cast<size_t>(n_in * kMost));
+    const auto slow = oracle->load_weight(weight.view(), "w");
+    ASSERT_TRUE(slow.ok());
+    const std::vector<float> all = multiply(*oracle, **slow, x, kMost);
+    for (const int threads : {1, 3}) {
+      auto forced = make_backend("", threads, {"matmul=" + std::string(row->name)});
+      const auto fast = forced->load_weight(weight.view(), "w");
+      ASSERT_TRUE(fast.ok());
+      for (const int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 255, 256, 257, 272, 511, 600}) {
+        const auto used = std::span(x).first(static_cast<size_t>(n * n_in));
+        EXPECT_TRUE(same_bits(multiply(*forced, **fast, used, n),
+                              std::span(all).first(static_cast<size_t>(n * kOut))))
+            << row->name << " with " << n << " columns, " << threads << " threads";
+      }
+    }
+  }
+}
+
+// More panels than are multiplied in turns, with room for the scales of all columns and without.
+TEST(MatmulRows, TilesTakeAnyNumberOfPanels) {
+  constexpr int64_t kOut = 300;
+  constexpr int64_t kIn = 1280;
+  if (tile_rows().empty()) GTEST_SKIP() << "no tiles on this machine";
+  auto oracle = make_backend("scalar", 2);
+  for (const formats::FormatId id : {formats::FormatId::kQ8_0, formats::FormatId::kQ4_K}) {
+    const RandomWeight weight(formats::format_info(id), kOut, kIn, 13);
+    Random random(14);
+    const auto x = random.normals(static_cast<size_t>(kIn * 276));
+    auto fast_one = make_backend("amxint8");
+    const auto fast = fast_one->load_weight(weight.view(), "w");
+    const auto slow = oracle->load_weight(weight.view(), "w");
+    ASSERT_TRUE(fast.ok() && slow.ok());
+    EXPECT_TRUE((*fast)->matmul_row->name.starts_with("matmul.amxint8."));
+    for (const int64_t n : {21, 276}) {
+      const auto used = std::span(x).first(static_cast<size_t>(n * kIn));
+      EXPECT_TRUE(
+          same_bits(multiply(*fast_one, **fast, used, n), multiply(*oracle, **slow, used, n)))
+          << n << " columns";
+    }
+  }
+}
+
 // Every exponent that a block can have, among them those of subnormal scales.
 TEST(MatmulRows, EveryMxfp4Scale) {
   constexpr int64_t kScales = 256;

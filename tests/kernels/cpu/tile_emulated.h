@@ -1,5 +1,5 @@
 // The tile unit of AMX-INT8 in plain C++, with the vocabulary of kernels/cpu/tile_amx.h, after the
-// pseudo code of LDTILECFG, TILELOADD, TILESTORED, TILEZERO and TDPBSUD in the Intel SDM, volume 2.
+// pseudo code of LDTILECFG, TILELOADD, TILESTORED and TDPBSSD in the Intel SDM, volume 2.
 // What the processor answers with an invalid opcode fails a CHECK.
 #pragma once
 
@@ -43,16 +43,11 @@ inline void tile_check() {
   CHECK(emulated.configured && tile < 8 && emulated.config.rows[tile] != 0);
 }
 
-template <int tile>
-inline void tile_zero() {
-  tile_check<tile>();
-  std::memset(&emulated.tiles[tile], 0, sizeof(EmulatedTile));
-}
-
 // Rows past the configured ones and bytes past the configured width become zero.
 template <int tile>
 inline void tile_load(const void* from, int64_t stride) {
-  tile_zero<tile>();
+  tile_check<tile>();
+  std::memset(&emulated.tiles[tile], 0, sizeof(EmulatedTile));
   for (int r = 0; r < emulated.config.rows[tile]; ++r) {
     std::memcpy(emulated.tiles[tile].bytes[r], static_cast<const uint8_t*>(from) + r * stride,
                 emulated.config.row_bytes[tile]);
@@ -68,11 +63,11 @@ inline void tile_store(void* to, int64_t stride) {
   }
 }
 
-// TDPBSUD sums, sums + 2, sums + 4.
+// TDPBSSD of a tile of sums with the tiles of columns and weights of its parity.
 template <int sums>
 inline void tile_dot() {
-  constexpr int kLeft = sums + 2;
-  constexpr int kRight = sums + 4;
+  constexpr int kLeft = kColumnTile + sums % 2;
+  constexpr int kRight = kWeightTile + sums % 2;
   tile_check<sums>();
   tile_check<kLeft>();
   tile_check<kRight>();
@@ -88,7 +83,7 @@ inline void tile_dot() {
       std::memcpy(&sum, at, sizeof(sum));
       for (int k = 0; k < config.row_bytes[kLeft]; ++k) {
         const int left = static_cast<int8_t>(emulated.tiles[kLeft].bytes[m][k]);
-        const int right = emulated.tiles[kRight].bytes[k / 4][4 * n + k % 4];
+        const int right = static_cast<int8_t>(emulated.tiles[kRight].bytes[k / 4][4 * n + k % 4]);
         sum += static_cast<uint32_t>(left * right);
       }
       std::memcpy(at, &sum, sizeof(sum));

@@ -30,6 +30,14 @@ TEST(RateLoops, CountTheirOperations) {
   }
   if (ran == 0) GTEST_SKIP() << "no vector instruction set of the list on this machine";
 }
+
+TEST(RateLoops, TilesCountTheirOperations) {
+  if (!hardware::probe_hardware().cpu.isa.contains(hardware::Isa::kAmxInt8)) {
+    GTEST_SKIP() << "no tiles on this machine";
+  }
+  const double products = kRateAmxInt8.int8_operations / 2;
+  EXPECT_EQ(static_cast<double>(kRateAmxInt8.int8(7)), 7 * products * 15);
+}
 #endif
 
 TEST(Measure, FillsEveryFigure) {
@@ -46,6 +54,10 @@ TEST(Measure, FillsEveryFigure) {
   EXPECT_GT(measured->mapped_read_bandwidth_gbs, 0);
   EXPECT_GT(measured->int8_tops, 0);
   EXPECT_GT(measured->f32_tflops, 0);
+  EXPECT_EQ(measured->int8_tile_tops > 0, profile.cpu.isa.contains(hardware::Isa::kAmxInt8));
+  const hardware::Measured now = CeilingProbe(profile, 1, {}).sample();
+  EXPECT_GT(now.int8_tops, 0);
+  EXPECT_EQ(now.int8_tile_tops > 0, profile.cpu.isa.contains(hardware::Isa::kAmxInt8));
 }
 
 TEST(Measure, RefusesWithoutMemory) {
