@@ -1,5 +1,7 @@
 #include "kernels/cpu/cpu_scratch.h"
 
+#include <algorithm>
+
 #include "config/base/checked.h"
 
 namespace quern::cpu {
