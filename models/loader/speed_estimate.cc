@@ -5,9 +5,7 @@
 namespace quern::loader {
 namespace {
 
-// What the CPU kernels reach of the ceilings.
-constexpr double kReadShare = 0.85;
-constexpr double kMultiplyShare = 0.85;
+// What attention reaches of the f32 rate.
 constexpr double kAttendShare = 0.8;
 
 struct Seconds {
@@ -28,8 +26,7 @@ SpeedEstimate speed_of(double tokens, const Seconds& at_ceiling) {
   if (at_ceiling.read <= 0 || at_ceiling.multiply <= 0) return out;
   out.ceiling = tokens / (std::max(at_ceiling.read, at_ceiling.multiply) + at_ceiling.attend);
   out.predicted =
-      tokens / (std::max(at_ceiling.read / kReadShare, at_ceiling.multiply / kMultiplyShare) +
-                at_ceiling.attend / kAttendShare);
+      tokens / (at_ceiling.read + at_ceiling.multiply + at_ceiling.attend / kAttendShare);
   return out;
 }
 
