@@ -232,7 +232,7 @@ class Simulation {
     job.tokens.push_back(draw(2));
     if (static_cast<int64_t>(job.tokens.size()) == job.target) {
       end(id);
-    } else if (draw(20) == 0) {  // its context shifts
+    } else if (draw(60) == 0) {  // its context shifts
       ++reached_.restarts;
       const auto n_dropped = draw(static_cast<uint32_t>(job.tokens.size()));
       job.tokens.erase(job.tokens.begin(), job.tokens.begin() + n_dropped);
