@@ -196,7 +196,8 @@ void apply_xtc(ChainState& state, const SamplingParams& params) {
   const double max = highest_logit(state.candidates);
   const double least =
       static_cast<double>(params.xtc_threshold) * partition_sum(state.candidates, max);
-  const auto is_top = [&](const Candidate& c) { return exact_exp(c.logit - max) >= least; };
+  const double floor = least > 0 ? exact_log(least) : -DBL_MAX;
+  const auto is_top = [&](const Candidate& c) { return c.logit - max >= floor; };
   const Candidate* kept = nullptr;
   for (const Candidate& c : state.candidates) {
     if (is_top(c) && (kept == nullptr || by_logit(*kept, c))) kept = &c;

@@ -63,8 +63,9 @@ constexpr WholeField kWholes[] = {
 constexpr std::string_view kReplaced[] = {
     "top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold"};
 
-MaybeError of_field(const std::string& path, const Error& error) {
-  return field_error(path, "'" + path + "': " + error.message() + ".");
+// The engine's message begins with the name of the field.
+MaybeError of_field(std::string_view prefix, const std::string& path, const Error& error) {
+  return field_error(path, std::string(prefix) + error.message() + ".");
 }
 
 MaybeError read_breakers(const Json& object, std::string_view prefix, SamplingParams& out) {
@@ -78,7 +79,7 @@ MaybeError read_breakers(const Json& object, std::string_view prefix, SamplingPa
   }
   for (const Json& item : *list) out.dry_breakers.push_back(item.get<std::string>());
   const Status valid = engine::validate_dry_breakers(out.dry_breakers);
-  return valid.ok() ? std::nullopt : of_field(path, valid.error());
+  return valid.ok() ? std::nullopt : of_field(prefix, path, valid.error());
 }
 
 MaybeError read_stages(const Json& object, std::string_view prefix, SamplingParams& out) {
@@ -93,7 +94,7 @@ MaybeError read_stages(const Json& object, std::string_view prefix, SamplingPara
   }
   auto stages = names ? engine::stages_of_names(list->get<std::vector<std::string>>())
                       : engine::stages_of_letters(list->get_ref<const std::string&>());
-  if (!stages.ok()) return of_field(path, stages.error());
+  if (!stages.ok()) return of_field(prefix, path, stages.error());
   out.stages = std::move(stages).value();
   return std::nullopt;
 }

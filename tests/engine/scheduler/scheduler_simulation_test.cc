@@ -289,7 +289,7 @@ class Simulation {
       end(id);
       return false;
     }
-    if (draw(20) == 0) {  // its context shifts
+    if (draw(60) == 0) {  // its context shifts
       ++reached_.restarts;
       const auto n_dropped = draw(static_cast<uint32_t>(job.tokens.size()));
       job.tokens.erase(job.tokens.begin(), job.tokens.begin() + n_dropped);

@@ -166,16 +166,31 @@ TEST_F(CrowdTest, CutPromptsAndShiftsAreNamedAndAnswerLikeWhatIsLeft) {
   }
   EXPECT_EQ(text, (*whole)["choices"][0]["text"].get<std::string>());
 
+  Json generate;
+  generate["model"] = "demo";
+  generate["prompt"] = "Once upon a time";
+  generate["shift"] = true;
+  generate["stream"] = false;
+  generate["options"] = {{"seed", 4}, {"num_predict", 300}, {"num_keep", 2}, {"temperature", 1.5}};
+  const auto generated = parse_json(post("/api/generate", generate.dump()));
+  ASSERT_TRUE(generated.ok());
+  const int n_tokens = generated->value("prompt_eval_count", 0) + generated->value("eval_count", 0);
+  EXPECT_EQ(generated->contains("context_overflow"), n_tokens > 128) << generated->dump();
+  EXPECT_EQ((*generated)["eval_count"] == 300, (*generated)["done_reason"] == "length");
+
   const auto message = [](const char* role, const std::string& content) {
     return Json{{"role", role}, {"content", content}};
   };
+  const std::string tale =
+      "The cat was big and the dog was small and the bird sang in the garden. They liked to play "
+      "with a red ball in the park, and then they went home to their mom and ate an apple. ";
   Json chat;
   chat["model"] = "demo";
   chat["stream"] = false;
   chat["options"] = {{"seed", 5}, {"num_predict", 20}};
   chat["messages"] = {message("system", "Be kind."),
-                      message("user", "Tell me about the cat and the dog and the bird."),
-                      message("assistant", "The cat was big. The dog was small. The bird sang."),
+                      message("user", tale),
+                      message("assistant", tale),
                       message("user", "Tell me more about the bird in the big tree, please."),
                       message("assistant", "The bird had a red ball and liked to play."),
                       message("user", "And the ball?")};
