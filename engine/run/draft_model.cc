@@ -40,18 +40,17 @@ void DraftModel::follow(Track& track, std::span<const TokenId> tokens) const {
   }
   const auto news = tokens.subspan(track.n_known);
   track.foreign = track.foreign || std::any_of(news.begin(), news.end(), [&](TokenId token) {
-                       return token >= shape_.n_vocab;
-                     });
+                    return token >= shape_.n_vocab;
+                  });
   track.tokens.resize(same);
   track.tokens.insert(track.tokens.end(), tokens.begin() + static_cast<std::ptrdiff_t>(same),
-                         tokens.end());
+                      tokens.end());
   track.n_known = tokens.size();
   // The last token is computed again when all are: its logits are wanted.
   track.n_computed = std::min({track.n_computed, same, tokens.size() - 1});
 }
 
-bool DraftModel::find_room(Track& track, int64_t n_positions,
-                           std::span<const DraftJob> jobs) {
+bool DraftModel::find_room(Track& track, int64_t n_positions, std::span<const DraftJob> jobs) {
   if (track.pages.grow(n_positions)) return true;
   for (auto& [id, other] : tracks_) {
     const bool busy = std::any_of(jobs.begin(), jobs.end(),
@@ -68,13 +67,12 @@ std::vector<DraftModel::Active> DraftModel::begin(std::span<DraftJob> jobs) {
   std::vector<Active> active;
   for (DraftJob& job : jobs) {
     const auto found = tracks_.find(job.id);
-    Track& track =
-        found != tracks_.end()
-            ? found->second
-            : tracks_
-                  .emplace(job.id, Track{.tokens = {},
-                                            .pages = PageTable(pool_, shape_.page_tokens)})
-                  .first->second;
+    Track& track = found != tracks_.end()
+                       ? found->second
+                       : tracks_
+                             .emplace(job.id, Track{.tokens = {},
+                                                    .pages = PageTable(pool_, shape_.page_tokens)})
+                             .first->second;
     follow(track, job.tokens);
     // The last drafted token is not computed.
     const auto n_positions = static_cast<int64_t>(job.tokens.size()) + job.n_wanted - 1;
@@ -113,7 +111,8 @@ void DraftModel::draft(std::span<DraftJob> jobs) {
       if (!one.draws) continue;  // not ready in this step
       if (draw(one, std::span(logits_).subspan(row++ * width, width))) next.push_back(one);
     }
-    note_time(active.size(), std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+    note_time(active.size(),
+              std::chrono::duration<double, std::nano>(Clock::now() - start).count());
     active.swap(next);
   }
 }
@@ -138,8 +137,8 @@ Status DraftModel::run(std::vector<Active>& active) {
     room -= one.n_tokens;
     const auto part = std::span(track.tokens).subspan(track.n_computed, one.n_tokens);
     slices_.push_back({static_cast<int32_t>(step_tokens_.size()),
-                       static_cast<int32_t>(one.n_tokens),
-                       static_cast<int32_t>(track.n_computed), track.pages.pages()});
+                       static_cast<int32_t>(one.n_tokens), static_cast<int32_t>(track.n_computed),
+                       track.pages.pages()});
     step_tokens_.insert(step_tokens_.end(), part.begin(), part.end());
     if (one.draws) outputs_.push_back(static_cast<int32_t>(step_tokens_.size()) - 1);
   }

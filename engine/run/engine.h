@@ -24,10 +24,10 @@
 namespace quern::engine {
 
 struct EngineOptions {
-  int64_t context_tokens = 0;        // per sequence; 0: the model's trained context
-  int32_t max_sequences = 8;         // running at once
-  int32_t max_queued = 512;          // waiting; more is kBusy
-  int32_t max_step_tokens = 256;     // prompt chunk and batch bound of one step
+  int64_t context_tokens = 0;     // per sequence; 0: the model's trained context
+  int32_t max_sequences = 8;      // running at once
+  int32_t max_queued = 512;       // waiting; more is kBusy
+  int32_t max_step_tokens = 256;  // prompt chunk and batch bound of one step
   // 0: room for max_sequences full contexts, bounded by memory. With those of a draft model.
   uint64_t kv_bytes = 0;
   int32_t max_queued_per_share = 0;  // waiting for one share; 0: max_queued

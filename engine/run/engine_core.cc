@@ -43,6 +43,7 @@ EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab
       n_vocab_(n_vocab),
       scheduler_(budget),
       sampler_(n_vocab) {
+  streams_.reserve(static_cast<size_t>(budget.max_running));
   logits_.resize(static_cast<size_t>(budget.max_step_outputs) * static_cast<size_t>(n_vocab));
 }
 

@@ -17,8 +17,8 @@ std::span<const Speculation> EngineCore::make_drafts() {
     // The last token is drawn from the row before it, so there is nothing to gain from guessing it.
     const int64_t left =
         sequence.max_tokens_in_all() - static_cast<int64_t>(sequence.tokens().size());
-    streams_.push_back({it->first, sequence.tokens(), &sequence.request().sampling,
-                        sequence.matcher(), left - 1});
+    streams_.push_back(
+        {it->first, sequence.tokens(), &sequence.request().sampling, sequence.matcher(), left - 1});
   }
   const Budget& budget = scheduler_.budget();
   const int32_t n_rows = std::min(budget.max_step_tokens, budget.max_step_outputs) -

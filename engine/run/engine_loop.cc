@@ -52,10 +52,11 @@ EngineLoop::EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Toke
   stats_.draft_kv_bytes = options.draft_kv_bytes;
 }
 
-Result<std::unique_ptr<EngineLoop>> EngineLoop::start(
-    std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
-    const LoopOptions& options, std::unique_ptr<StoreWorker> store,
-    std::unique_ptr<Speculator> speculator) {
+Result<std::unique_ptr<EngineLoop>> EngineLoop::start(std::unique_ptr<StepRunner> runner,
+                                                      const tokenizer::Tokenizer& tokenizer,
+                                                      const LoopOptions& options,
+                                                      std::unique_ptr<StoreWorker> store,
+                                                      std::unique_ptr<Speculator> speculator) {
   try {
     std::unique_ptr<EngineLoop> loop(new EngineLoop(std::move(runner), tokenizer, options,
                                                     std::move(store), std::move(speculator)));

@@ -130,6 +130,8 @@ StepPlan Scheduler::plan(const StepCosts& costs, std::span<const Speculation> dr
     if (!admitted) break;
     if (!computed_by_other(entry(*admitted), plan)) plan_chunk(*admitted, room, plan);
   }
+  lacks_pages_ =
+      queue_.size() > 0 && n_running() < budget_.max_running && chunk_limit(room, 0, plan) > 0;
   if (plan.sequences.size() == static_cast<size_t>(plan.n_decodes)) {
     for (const Speculation& draft : drafts) plan_draft(draft, plan);
   }
@@ -216,7 +218,7 @@ bool Scheduler::generates(SequenceId id) const {
 }
 
 bool Scheduler::expects_prompts() const {
-  if (queue_.size() > 0 && n_running() < budget_.max_running) return true;
+  if (queue_.size() > 0 && n_running() < budget_.max_running && !lacks_pages_) return true;
   return std::any_of(running_.begin(), running_.end(),
                      [this](SequenceId id) { return !generates(id); });
 }

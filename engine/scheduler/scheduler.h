@@ -109,7 +109,7 @@ class Scheduler {
   bool contains(SequenceId id) const { return entries_.contains(id); }
   // It runs and its next step computes one token, drawn before, so that a draft may follow.
   bool generates(SequenceId id) const;
-  // The next step may compute prompts, so that no draft is going to be planned.
+  // The next step is likely to compute prompts, so that no draft is going to be planned.
   bool expects_prompts() const;
   bool idle() const { return entries_.empty(); }
   int32_t n_running() const { return static_cast<int32_t>(running_.size()); }
@@ -198,6 +198,7 @@ class Scheduler {
   PrefixTree tree_;
   std::map<SequenceId, Entry> entries_;
   std::vector<SequenceId> running_;  // ascending; capacity for max_running
+  bool lacks_pages_ = false;         // the last plan had all for the next admission but pages
   WaitQueue queue_;
 };
 

@@ -19,7 +19,7 @@ struct DraftJob {
   const SamplingParams* sampling = nullptr;   // how the next ones are going to be drawn
   std::optional<grammar::Matcher> matcher{};  // after `tokens`; a copy to go ahead with
   int32_t n_wanted = 0;
-  int64_t n_left = 0;  // tokens that the sequence may still get
+  int64_t n_left = 0;              // tokens that the sequence may still get
   std::vector<TokenId> drafted{};  // answer: up to n_wanted tokens
 };
 

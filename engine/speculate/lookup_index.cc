@@ -11,6 +11,7 @@ namespace quern::engine {
 namespace {
 
 constexpr size_t kLeastSlots = 256;
+constexpr size_t kSlotsPerRun = 2;  // so that few runs displace each other
 
 // Hashes of the runs of 1, 2, ... tokens that end before `end`.
 struct RunHashes {
@@ -38,7 +39,7 @@ RunHashes run_hashes(std::span<const TokenId> tokens, size_t end) {
 void LookupIndex::extend(std::span<const TokenId> tokens) {
   CHECK(tokens.size() < UINT32_MAX);
   const size_t wanted =
-      std::clamp(std::bit_ceil(tokens.size() * kMaxMatch), kLeastSlots, kMaxSlots);
+      std::clamp(std::bit_ceil(tokens.size() * kMaxMatch * kSlotsPerRun), kLeastSlots, kMaxSlots);
   if (slots_.size() < wanted) {
     slots_.assign(wanted, 0);
     n_learnt_ = 1;

@@ -48,8 +48,7 @@ void Speculator::look_up(std::span<const Stream> streams) {
   }
 }
 
-std::vector<int32_t> Speculator::choose(const StepCosts& costs, int32_t n_streams,
-                                        int32_t n_rows) {
+std::vector<int32_t> Speculator::choose(const StepCosts& costs, int32_t n_streams, int32_t n_rows) {
   std::vector<DraftChance> chances;
   for (const Plan& plan : plans_) {
     const State& state = states_.at(plan.stream->id);
@@ -78,14 +77,14 @@ void Speculator::make_drafts(std::span<const int32_t> lengths) {
     ++state.n_idle;
     if (lengths[i] == 0) continue;
     if (plan.kind == kModelKind) {
-      jobs.push_back({stream.id, stream.tokens, stream.sampling, {}, lengths[i], stream.max_tokens,
-                      {}});
+      jobs.push_back(
+          {stream.id, stream.tokens, stream.sampling, {}, lengths[i], stream.max_tokens, {}});
       if (stream.matcher != nullptr) jobs.back().matcher.emplace(stream.matcher->fork());
     } else {
       state.n_idle = 0;
-      drafts_.push_back({stream.id, plan.kind,
-                         LookupIndex::continuation(stream.tokens, plan.match,
-                                                   static_cast<size_t>(lengths[i]))});
+      drafts_.push_back(
+          {stream.id, plan.kind,
+           LookupIndex::continuation(stream.tokens, plan.match, static_cast<size_t>(lengths[i]))});
     }
   }
   if (!jobs.empty()) run_drafter(jobs);
@@ -111,8 +110,8 @@ std::span<const TokenId> Speculator::draft(SequenceId id) const {
 }
 
 void Speculator::note(SequenceId id, int32_t n_accepted, bool rejected) {
-  const auto draft = std::find_if(drafts_.begin(), drafts_.end(),
-                                  [id](const Draft& one) { return one.id == id; });
+  const auto draft =
+      std::find_if(drafts_.begin(), drafts_.end(), [id](const Draft& one) { return one.id == id; });
   if (draft == drafts_.end()) return;
   all_.note(draft->kind, n_accepted, rejected);
   const auto state = states_.find(id);

@@ -58,7 +58,7 @@ class Speculator {
 
  private:
   static constexpr double kWeight = 0.1;      // of a token, in its sequence
-  static constexpr double kAllWeight = 0.02;  // of a token, among all
+  static constexpr double kAllWeight = 0.05;  // of a token, among all
 
   struct State {
     explicit State(const Acceptance& all) : acceptance(kWeight, all) {}

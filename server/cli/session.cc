@@ -121,9 +121,9 @@ std::vector<std::string> summary_lines(const Session& session) {
       field("memory", options::format_bytes(session.engine->kv_bytes()) + " for keys and values; " +
                           options::format_bytes(profile.memory.available_bytes) + " of " +
                           options::format_bytes(profile.memory.total_bytes) + " free at start"));
-  lines.push_back(field("speculation",
-                        describe_speculation(session.speculation,
-                                             session.engine->stats().draft_kv_bytes)));
+  lines.push_back(
+      field("speculation",
+            describe_speculation(session.speculation, session.engine->stats().draft_kv_bytes)));
   lines.push_back(field(
       "backend", std::string(session.backend->name()) + ", " + std::to_string(session.threads) +
                      " threads, " + profile.cpu.model + " (" + profile.cpu.isa.to_string() + ")"));

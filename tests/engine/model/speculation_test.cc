@@ -1,5 +1,6 @@
 // Speculation on real weights: text and every bit of every log-probability are those without, alone
-// and in a crowd, with the text so far, the same model or an unrelated one as the source of guesses.
+// and in a crowd, with the text so far, the same model or an unrelated one as the source of
+// guesses.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -28,8 +29,7 @@ class ModelSpeculationTest : public testing::Test {
  protected:
   void SetUp() override {
     if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
-    auto backend =
-        cpu::create_cpu_backend({.profile = hardware::probe_hardware(), .threads = 2});
+    auto backend = cpu::create_cpu_backend({.profile = hardware::probe_hardware(), .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.error().message();
     backend_ = std::move(*backend);
     auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
@@ -193,7 +193,7 @@ TEST_F(ModelSpeculationTest, AnswersAreBitEqualWithAndWithout) {
       }
     }
   }
-  // Too few pages for all, prompts on disk of nobody, and chunks of three.
+  // Too few pages for all, and room for few guesses.
   EngineOptions tight;
   tight.context_tokens = 320;
   tight.max_step_tokens = 11;
@@ -212,7 +212,8 @@ TEST_F(ModelSpeculationTest, MemoryOfTheDraftModelCounts) {
   EngineOptions options;
   options.context_tokens = 512;
   options.speculation.draft_model = model_;
-  const uint64_t page_bytes = graph::KvStorage::bytes_per_page(*model_->weights(), options.kv_format);
+  const uint64_t page_bytes =
+      graph::KvStorage::bytes_per_page(*model_->weights(), options.kv_format);
   options.kv_bytes = 20 * page_bytes;  // 16 of the model, and as many of the draft model
   const auto refused = Engine::create(model_, *backend_, options);
   ASSERT_FALSE(refused.ok());

@@ -101,7 +101,8 @@ class SpeculationFixture : public testing::Test {
       if (!drawn.ok()) break;
       out.push_back(drawn->token);
       tokens.push_back(drawn->token);
-      if (job.matcher && (!job.matcher->accept(drawn->token).ok() || job.matcher->complete())) break;
+      if (job.matcher && (!job.matcher->accept(drawn->token).ok() || job.matcher->complete()))
+        break;
     }
     return out;
   }

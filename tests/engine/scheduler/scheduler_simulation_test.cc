@@ -1,5 +1,4 @@
 // Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
-// Ten thousand random lives of a Scheduler on a fake model and a fake clock: arrivals with shared
 // prompts, shares, priorities, forks, cancels in every state, failed steps, spoilt results, drafts
 // that are right for a while, restarts with fewer tokens and page exhaustion. After each step:
 // integrity, plan limits, and contents; at the end a ledger in which every accepted sequence ends
@@ -481,7 +480,7 @@ class Simulation {
   StepCosts costs_;
   std::map<SequenceId, Job> jobs_;
   std::map<SequenceId, std::vector<TokenId>> drafts_;  // for the step
-  std::vector<std::vector<uint64_t>> memory_;  // per page and position
+  std::vector<std::vector<uint64_t>> memory_;          // per page and position
   SequenceId next_id_ = 1;
   int64_t n_accepted_ = 0;
   int64_t n_ended_ = 0;

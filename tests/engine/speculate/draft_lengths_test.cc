@@ -50,7 +50,7 @@ TEST(DraftLengths, SureTokensAreTakenWhereRowsAreCheap) {
 
 TEST(DraftLengths, FollowTheAcceptance) {
   int32_t last = 9;
-  for (const double rate : {0.99, 0.8, 0.5, 0.3}) {
+  for (const double rate : {0.99, 0.8, 0.55, 0.3}) {
     const DraftChance chance{rate, 8, false, false};
     const int32_t length = lengths_of({chance}, costs(80, 20), {1, 16, 0})[0];
     EXPECT_LT(length, last);

@@ -139,14 +139,17 @@ TEST(Speculator, ProbesUntilTheDraftModelIsReady) {
 
 TEST(Speculator, NewSequencesBeginWithWhatOthersHaveSeen) {
   Speculator speculator({.max_tokens = 8}, nullptr);
-  const std::vector<Speculator::Stream> first = {stream(1, kRepetitive)};
-  const std::vector<Speculator::Stream> second = {stream(2, kRepetitive)};
-  for (int step = 0; step < 300; ++step) {
-    speculator.propose(first, cheap_rows(), 16);
-    speculator.note(1, 0, true);
+  for (SequenceId id = 1; id <= 30; ++id) {
+    const std::vector<Speculator::Stream> streams = {stream(id, kRepetitive)};
+    for (int step = 0; step < 30; ++step) {
+      speculator.propose(streams, cheap_rows(), 16);
+      speculator.note(id, 0, true);
+    }
+    speculator.forget(id);
   }
-  speculator.propose(second, cheap_rows(), 16);
-  EXPECT_TRUE(speculator.draft(2).empty());
+  const std::vector<Speculator::Stream> fresh = {stream(31, kRepetitive)};
+  speculator.propose(fresh, cheap_rows(), 16);
+  EXPECT_TRUE(speculator.draft(31).empty());
 }
 
 TEST(Speculator, WithoutMemoryThereAreNoDrafts) {
