@@ -110,11 +110,19 @@ def strict(report):
     return report
 
 
-def pause(args, driver, words):
-    """Four streams run; a long prompt comes."""
+def base(args, driver, _):
+    report = strict(driver.run("-c", args.clients, "-n", args.repeat * args.clients,
+                               "--prompt-words", 32, "--max-tokens", args.max_tokens))
+    return {"aggregate": report["tokens"]["completion_per_second"],
+            "first_token": report["time_to_first_token_ms"]["p50"]}
+
+
+def pause(args, driver, prompt_tokens):
+    """Some streams run; a long prompt comes."""
     running = driver.begin("-c", args.streams, "-n", args.streams, "--prompt-words", 32,
                            "--max-tokens", args.stream_tokens)
     time.sleep(args.settle)
+    words = round(args.long_prompt * 32 / prompt_tokens)
     alone = strict(driver.run("-n", 1, "--prompt-words", words, "--max-tokens", 1))
     early = running.poll() is not None
     report = strict(json.loads(running.communicate()[0]))
@@ -125,25 +133,33 @@ def pause(args, driver, words):
             "long_prompt_tokens": alone["tokens"]["prompt"]}
 
 
+def crowd(args, driver, _):
+    report = driver.run("-c", args.crowd, "-n", args.repeat * args.crowd, "--prompt-words", 32,
+                        "--max-tokens", 16)
+    return {"crowd_errors": report["requests"]["failed"],
+            "crowd_aggregate": report["tokens"]["completion_per_second"]}
+
+
+def long_answers(args, driver, _):
+    report = strict(driver.run("-c", args.clients, "-n", args.clients, "--prompt-words", 32,
+                               "--max-tokens", args.long_answer))
+    return {"long_answers": report["tokens"]["completion_per_second"],
+            "decode": args.clients * 1e3 / report["gap_ms"]["mean"]}
+
+
+TESTS = {"base": base, "pause": pause, "crowd": crowd, "long": long_answers}
+
+
 def measure(args, port, seed):
-    """All figures of one server in one round."""
+    """The figures of one server in one round."""
     driver = Driver(args, port, seed)
-    clients = args.clients
-    crowd = args.crowd
-    base = strict(driver.run("-c", clients, "-n", 2 * clients, "--warm-up", clients,
-                             "--prompt-words", 32, "--max-tokens", args.max_tokens))
-    figures = {"aggregate": base["tokens"]["completion_per_second"],
-               "first_token": base["time_to_first_token_ms"]["p50"],
-               "prompt_tokens": base["tokens"]["prompt"] / base["requests"]["answered"]}
-    words = round(args.long_prompt * 32 / figures["prompt_tokens"])
-    figures.update(pause(args, driver, words))
-    many = driver.run("-c", crowd, "-n", 2 * crowd, "--prompt-words", 32, "--max-tokens", 16)
-    figures["crowd_errors"] = many["requests"]["failed"]
-    figures["crowd_aggregate"] = many["tokens"]["completion_per_second"]
-    long = strict(driver.run("-c", clients, "-n", clients, "--prompt-words", 32,
-                             "--max-tokens", args.long_answer))
-    figures["long_answers"] = long["tokens"]["completion_per_second"]
-    figures["decode"] = clients * 1e3 / long["gap_ms"]["mean"]
+    warm = strict(driver.run("-n", 2, "--prompt-words", 32, "--max-tokens", 8))
+    figures = {"prompt_tokens": warm["tokens"]["prompt"] / warm["requests"]["answered"]}
+    for name in args.tests.split(","):
+        part = TESTS[name](args, driver, figures["prompt_tokens"])
+        print("  " + ", ".join(f"{key} {value:.1f}" for key, value in part.items()),
+              file=sys.stderr)
+        figures.update(part)
     return figures
 
 
@@ -182,10 +198,10 @@ def compare(args, model, inside):
             if args.only and name != args.only:
                 continue
             print(f"round {number + 1} of {args.rounds}: {name}", file=sys.stderr)
-            seed = 1000 * number
+            seed = args.seed + 1000 * number
             figures = (run_quern(args, model, seed) if name == "quern" else
                        run_llama(args, inside, seed))
-            if name == "quern":
+            if name == "quern" and "long" in args.tests:
                 figures["bench"] = run_bench(args, model)
             for key, value in figures.items():
                 samples.setdefault(name, {}).setdefault(key, []).append(value)
@@ -200,6 +216,8 @@ def table(args, samples):
     yield f"{'':48} {'quern':>9} {'llama.cpp':>10} {'ratio':>6}"
     for key, label, unit, more_is_better in FIGURES:
         a, b = ours.get(key), theirs.get(key)
+        if a is None and b is None:
+            continue
         label = f"{label}, {unit}" if unit else label
         ratio = ""
         if a and b:
@@ -208,10 +226,12 @@ def table(args, samples):
                  for value, width in ((a, 9), (b, 10))]
         yield f"{label:48} {cells[0]} {cells[1]} {ratio:>6}"
     one = ours or theirs
-    yield (f"prompts of {one['prompt_tokens']:.0f} tokens, the long one of "
-           f"{one['long_prompt_tokens']:.0f}; answers of {args.max_tokens}, the long ones of "
-           f"{args.long_answer}; {args.clients} clients, a crowd of {args.crowd}")
-    if ours:
+    long = (f", the long one of {one['long_prompt_tokens']:.0f}" if "long_prompt_tokens" in one
+            else "")
+    yield (f"prompts of {one['prompt_tokens']:.0f} tokens{long}; answers of {args.max_tokens}, the "
+           f"long ones of {args.long_answer}; {args.clients} clients, {args.streams} running "
+           f"streams, a crowd of {args.crowd}")
+    if "bench" in ours:
         yield (f"quern bench, batch of {args.clients}: {ours['bench']:.1f} tokens/s; the server with "
                f"long answers: {100 * ours['long_answers'] / ours['bench']:.0f} % of it with the "
                f"prompts, {100 * ours['decode'] / ours['bench']:.0f} % between tokens")
@@ -227,14 +247,17 @@ def main():
     parser.add_argument("-t", "--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clients", type=int, default=16, help="and parallel sequences [16]")
     parser.add_argument("--crowd", type=int, default=64, help="clients of the crowd [64]")
-    parser.add_argument("--max-tokens", type=int, default=48)
-    parser.add_argument("--long-answer", type=int, default=256)
+    parser.add_argument("--max-tokens", type=int, default=48, help="of each answer [48]")
+    parser.add_argument("--long-answer", type=int, default=256, help="tokens [256]")
     parser.add_argument("--long-prompt", type=int, default=1000, help="tokens, about [1000]")
     parser.add_argument("--streams", type=int, default=4, help="that run when it comes [4]")
-    parser.add_argument("--stream-tokens", type=int, default=400)
+    parser.add_argument("--stream-tokens", type=int, default=400, help="each has [400]")
     parser.add_argument("--settle", type=float, default=3, help="seconds they run before [3]")
     parser.add_argument("--context", type=int, default=2048, help="tokens of each sequence [2048]")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=1, help="requests of each client [1]")
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts [0]")
+    parser.add_argument("--tests", default=",".join(TESTS), help="some of [%(default)s]")
     parser.add_argument("--only", choices=["quern", "llama.cpp"])
     parser.add_argument("--logs", type=pathlib.Path, default=pathlib.Path("/tmp"),
                         help="folder for the servers' output [/tmp]")
@@ -242,6 +265,8 @@ def main():
     parser.add_argument("--llama-arg", action="append", default=[], help="further argument; repeat")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if not set(args.tests.split(",")) <= set(TESTS):
+        parser.error(f"--tests knows {', '.join(TESTS)}")
     # Ending it by a signal, too, must leave no mount and no server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
