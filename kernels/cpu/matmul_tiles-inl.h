@@ -4,8 +4,7 @@
 // The order of the contract leaves a tile product one group: its 256 exact sums must be scaled
 // before the next group's are added, and the only way out of a tile is through memory. A group thus
 // costs a tile product (16 cycles), a tile store (16 cycles) and the scaling of 16 vectors, however
-// many values it has. What the code below owes to that, as measured on a Xeon of the sixth
-// generation:
+// many values it has. What the code below owes to that and to what was measured on a Xeon:
 //
 // - A tile is stored three products after its own, and read one product later, so that no
 //   instruction waits for the one before. The products run ahead over the borders of blocks.
@@ -35,6 +34,9 @@ inline constexpr float kSumStart = 0x1.8p23F;
 alignas(64) inline constexpr int32_t kSumStarts[kPanelRows] = {
     0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000,
     0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000, 0x4B400000};
+
+static_assert(__builtin_bit_cast(int32_t, kSumStart) == kSumStarts[0]);
+static_assert(32 * 128 * 127 < (1 << 22), "a sum must not leave the binade of kSumStart");
 
 struct TileSums {
   alignas(64) int32_t of[kSumTiles][kTileColumns][kPanelRows];
