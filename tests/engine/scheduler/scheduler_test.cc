@@ -131,87 +131,87 @@ TEST(Scheduler, PreemptsTheNewestAndRecomputesIt) {
   EXPECT_GT(plan.sequences[0].n_tokens, 3);  // its generated tokens again, as prompt
 }
 
-// Lives of sequences that all generate until a page is missing.
+// Lives of sequences that all generate, from the same step on, until a page is missing.
 class PagesRunOut : public testing::Test {
  protected:
-  static Budget tight() {
+  static Budget tight(int32_t n_pages) {
     Budget budget = small();
     budget.max_running = 4;
     budget.max_step_tokens = 64;
     budget.max_step_outputs = 4;
     budget.max_idle_pages = 0;
+    budget.n_pages = n_pages;
     return budget;
   }
-  void start(SequenceId id, int64_t n_tokens, NewSequence rest = {}) {
-    ASSERT_TRUE(add(scheduler_, id, n_tokens, 40, rest).ok());
-    advance(scheduler_, scheduler_.plan());
-    ASSERT_EQ(scheduler_.n_computed(id), n_tokens);
+  struct Member {
+    int64_t n_tokens;
+    ShareId share = 0;
+    int32_t priority = 0;
+  };
+  void start(int32_t n_pages, const std::vector<Member>& members) {
+    scheduler_.emplace(tight(n_pages));
+    SequenceId id = 1;
+    for (const Member& member : members) {
+      const NewSequence rest = {.share = member.share, .priority = member.priority};
+      ASSERT_TRUE(add(*scheduler_, id++, member.n_tokens, 40, rest).ok());
+    }
+    advance(*scheduler_, scheduler_->plan());
+    ASSERT_EQ(scheduler_->n_running(), static_cast<int32_t>(members.size()));
   }
-  // The first step in which somebody gives pages up.
+  // The first step in which somebody gives pages up, made.
   StepPlan next_preemption() {
     for (int step = 0; step < 40; ++step) {
-      StepPlan plan = scheduler_.plan();
-      EXPECT_EQ(scheduler_.check_integrity(), std::nullopt);
+      StepPlan plan = scheduler_->plan();
+      EXPECT_EQ(scheduler_->check_integrity(), std::nullopt);
+      advance(*scheduler_, plan);
       if (!plan.preempted.empty()) return plan;
-      advance(scheduler_, plan);
     }
     ADD_FAILURE() << "pages never ran out";
     return {};
   }
 
-  Scheduler scheduler_{tight()};
+  std::optional<Scheduler> scheduler_;
 };
 
 TEST_F(PagesRunOut, AKeyThatHoldsMoreThanItsPartGivesWayFirst) {
-  start(1, 12, {.share = 1});
-  start(2, 12, {.share = 1});
-  start(3, 3, {.share = 2});
+  // 5, 5 and 2 pages when the first sequence asks for its sixth.
+  start(12, {{16, 1}, {14, 1}, {3, 2}});
   const StepPlan plan = next_preemption();
   EXPECT_EQ(plan.preempted, std::vector<SequenceId>{2}) << "not the newest, of another key";
   EXPECT_EQ(planned_ids(plan), (std::vector<SequenceId>{1, 3}));
 }
 
 TEST_F(PagesRunOut, TheSmallerKeyKeepsItsPagesWhenItAsksForOne) {
-  start(1, 14, {.share = 1});  // 4 pages, full after two more
-  start(2, 14, {.share = 1});
-  start(3, 8, {.share = 2});  // the other two, full now: it is the one that asks
-  const StepPlan plan = scheduler_.plan();
-  EXPECT_EQ(plan.preempted, std::vector<SequenceId>{2}) << "though it had its place in the step";
+  // 5, 5 and 2 pages when the last sequence asks for its third.
+  start(12, {{12, 1}, {12, 1}, {3, 2}});
+  const StepPlan plan = next_preemption();
+  EXPECT_EQ(plan.preempted, std::vector<SequenceId>{2}) << "though it had its pages for the step";
   EXPECT_EQ(planned_ids(plan), (std::vector<SequenceId>{1, 3}));
-  EXPECT_EQ(scheduler_.check_integrity(), std::nullopt);
-  advance(scheduler_, plan);
 }
 
 TEST_F(PagesRunOut, WithinAKeyTheLeastUrgentGivesWay) {
-  start(1, 8);
-  start(2, 8, {.priority = 5});
-  start(3, 8);
-  start(4, 8, {.priority = 5});
+  start(20, {{8}, {8, 0, 5}, {8}, {8, 0, 5}});
   EXPECT_EQ(next_preemption().preempted, std::vector<SequenceId>{4}) << "of equals the newest";
-  scheduler_.remove(4);
+  scheduler_->remove(4);
   EXPECT_EQ(next_preemption().preempted, std::vector<SequenceId>{2});
 }
 
 TEST_F(PagesRunOut, TheOldestIsSparedWhateverItHolds) {
-  start(1, 20, {.share = 1, .priority = 9});
-  start(2, 4, {.share = 2});
-  start(3, 4, {.share = 2, .priority = -9});
+  start(10, {{20, 1, 9}, {4, 2, 0}, {4, 2, -9}});
   std::set<SequenceId> preempted;
-  for (int step = 0; step < 19; ++step) {
-    const StepPlan plan = scheduler_.plan();
+  while (scheduler_->n_computed(1) < 38) {
+    const StepPlan plan = scheduler_->plan();
     preempted.insert(plan.preempted.begin(), plan.preempted.end());
     ASSERT_EQ(plan.sequences.front().id, 1U);
-    if (scheduler_.n_computed(1) + 1 == 40) break;
-    advance(scheduler_, plan);
+    advance(*scheduler_, plan);
   }
   EXPECT_EQ(preempted, (std::set<SequenceId>{2, 3}));
 }
 
-// What a page holds that four sequences share is counted once.
+// A page that three sequences hold is counted once.
 TEST_F(PagesRunOut, SharedPagesCountOnce) {
-  Budget budget = tight();
+  Budget budget = tight(12);
   budget.max_idle_pages = INT32_MAX;
-  budget.n_pages = 12;
   budget.max_running = 6;
   budget.max_step_outputs = 6;
   Scheduler scheduler(budget);

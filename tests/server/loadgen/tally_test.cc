@@ -38,7 +38,7 @@ TEST(Histogram, ExtremesStayInside) {
   times.add(-1);
   times.add(1e9);
   EXPECT_EQ(times.least(), 0);
-  EXPECT_EQ(times.quantile(0.5), 0);
+  EXPECT_LE(times.quantile(0.5), 1e-6);
   EXPECT_EQ(times.quantile(1), 1e9);
 }
 
