@@ -22,6 +22,11 @@ enum class When : uint8_t {
   kEightExperts,     // exactly 8 experts, as in Mixtral
   kFewExperts,       // any other number, or none
   kMoreBitsOfEightExperts,
+  kPlain,                // no importance weights
+  kFirstEighthPlain,     // first eighth, without them
+  kFirstEighthWeighted,  // first eighth, with them
+  kStack,                // the matrices of all experts in one tensor
+  kLargeModel,           // Llama's and Qwen's shape of some 70 B: 80 layers, shared keys
 };
 
 struct Rule {
@@ -85,6 +90,16 @@ bool applies(When when, const TensorPlace& place) {
       return place.n_experts != 8;
     case When::kMoreBitsOfEightExperts:
       return place.n_experts == 8 && applies(When::kMoreBits, place);
+    case When::kPlain:
+      return !place.has_importance;
+    case When::kFirstEighthPlain:
+      return !place.has_importance && i < n / 8;
+    case When::kFirstEighthWeighted:
+      return place.has_importance && i < n / 8;
+    case When::kStack:
+      return place.is_stack;
+    case When::kLargeModel:
+      return n == 80 && place.n_heads != place.n_kv_heads;
   }
   return false;
 }
@@ -94,6 +109,22 @@ char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + '
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return upper(x) == upper(y); });
+}
+
+// Roles whose matrices follow the rules of another: a fused matrix holds the values.
+struct Alike {
+  TensorRole role;
+  TensorRole plain;
+};
+constexpr Alike kAlike[] = {
+    {TensorRole::kQkv, TensorRole::kValue},
+};
+
+TensorRole plain_role(TensorRole role) {
+  for (const Alike& alike : kAlike) {
+    if (alike.role == role) return alike.plain;
+  }
+  return role;
 }
 
 FormatId chosen(const Recipe& recipe, const TensorPlace& place) {
@@ -108,7 +139,9 @@ FormatId chosen(const Recipe& recipe, const TensorPlace& place) {
   const bool quantized = formats::format_info(recipe.usual).quantized();
   for (const Rule& rule : kRules) {
     const bool named = rule.recipe == recipe.name || (rule.recipe == "*" && quantized);
-    if (named && rule.role == place.role && applies(rule.when, place)) return rule.format;
+    if (named && rule.role == plain_role(place.role) && applies(rule.when, place)) {
+      return rule.format;
+    }
   }
   return recipe.usual;
 }
@@ -140,6 +173,10 @@ FormatId format_that_fits(FormatId wanted, uint64_t n_cols) {
     if (row.wanted == wanted) instead = row.instead;
   }
   return fits(instead) ? instead : FormatId::kF16;
+}
+
+FormatId wanted_format(const Recipe& recipe, const TensorPlace& place) {
+  return chosen(recipe, place);
 }
 
 FormatId recipe_format(const Recipe& recipe, const TensorPlace& place) {
