@@ -2,6 +2,7 @@
 // takes the nearest table entry. No search and no importance weights.
 #include "kernels/formats/encode.h"
 #include "kernels/formats/encode_fit.h"
+#include "kernels/formats/pack.h"
 
 namespace quern::formats {
 namespace {
@@ -38,13 +39,8 @@ void encode_row_iq4_xs(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatIQ4_XS>(src, dst, n_values, [](const float* x, BlockIQ4_XS* block) {
     int scale[8];
     block->d = signed_scales(x, 8, 32, FormatIQ4_XS::kQMin, 31, scale);
-    int high = 0;
-    for (int g = 0; g < 8; ++g) high |= ((scale[g] + 32) >> 4) << (2 * g);
-    block->scales_h = static_cast<uint16_t>(high);
-    for (int i = 0; i < 4; ++i) {
-      const int low = ((scale[2 * i] + 32) & 0x0F) | (((scale[2 * i + 1] + 32) & 0x0F) << 4);
-      block->scales_l[i] = static_cast<uint8_t>(low);
-    }
+    for (int& code : scale) code += 32;
+    block->scales_h = pack_iq4_xs_scales(scale, block->scales_l);
     for (int g = 0; g < 8; ++g) {
       store_entries(x + 32 * g, FormatIQ4_XS::group_scale(*block, g), block->qs + 16 * g);
     }

@@ -4,12 +4,12 @@
 // No search and no importance weights: good enough for tests, benchmarks and synthetic models.
 // Codes are chosen against the scales as the decoder will read them.
 #include <cmath>
-#include <cstring>
 
 #include "config/base/half.h"
 #include "kernels/formats/decode.h"
 #include "kernels/formats/encode.h"
 #include "kernels/formats/encode_fit.h"
+#include "kernels/formats/pack.h"
 
 namespace quern::formats {
 namespace {
@@ -54,34 +54,6 @@ AffineScales affine_scales(const float* x, int group_values, int q_max, int limi
   return out;
 }
 
-// Packs 8 scales and 8 minima of 6 bits as k_scales.h pictures them.
-void store_k_scales(const AffineScales& from, uint8_t* packed) {
-  for (int g = 0; g < 4; ++g) {
-    const int upper = g + 4;
-    packed[g] = static_cast<uint8_t>(from.scale[g] | ((from.scale[upper] >> 4) << 6));
-    packed[g + 4] = static_cast<uint8_t>(from.min[g] | ((from.min[upper] >> 4) << 6));
-    packed[g + 8] =
-        static_cast<uint8_t>((from.scale[upper] & 0x0F) | ((from.min[upper] & 0x0F) << 4));
-  }
-}
-
-// Low nibbles of groups 2i, high nibbles of groups 2i + 1, as in Q4_K and Q5_K.
-void store_paired_nibbles(const int* codes, uint8_t* qs) {
-  for (int i = 0; i < 128; ++i) {
-    const int* first = codes + 64 * (i / 32) + i % 32;
-    qs[i] = static_cast<uint8_t>((first[0] & 0x0F) | ((first[32] & 0x0F) << 4));
-  }
-}
-
-// The two low bits of 4 values, 32 apart, as in Q2_K and Q3_K.
-void store_quads(const int* codes, uint8_t* qs) {
-  for (int i = 0; i < 64; ++i) {
-    const int* first = codes + 128 * (i / 32) + i % 32;
-    qs[i] = static_cast<uint8_t>((first[0] & 3) | ((first[32] & 3) << 2) | ((first[64] & 3) << 4) |
-                                 ((first[96] & 3) << 6));
-  }
-}
-
 }  // namespace
 
 void encode_row_q2_k(const float* src, std::byte* dst, int64_t n_values) {
@@ -94,7 +66,7 @@ void encode_row_q2_k(const float* src, std::byte* dst, int64_t n_values) {
     }
     int codes[kBlock];
     nearest_codes<FormatQ2_K>(*block, x, codes);
-    store_quads(codes, block->qs);
+    pack_quads(codes, block->qs);
   });
 }
 
@@ -102,20 +74,13 @@ void encode_row_q3_k(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatQ3_K>(src, dst, n_values, [](const float* x, BlockQ3_K* block) {
     int scale[16];
     block->d = signed_scales(x, 16, 16, FormatQ3_K::kQMin, 31, scale);
-    std::memset(block->scales, 0, sizeof(block->scales));
-    for (int g = 0; g < 16; ++g) {
-      const int code = scale[g] + 32;
-      block->scales[g % 8] |= static_cast<uint8_t>((code & 0x0F) << (4 * (g / 8)));
-      block->scales[8 + g % 4] |= static_cast<uint8_t>((code >> 4) << (2 * (g / 4)));
-    }
+    for (int& code : scale) code += 32;
+    pack_q3_k_scales(scale, block->scales);
     int codes[kBlock];
     nearest_codes<FormatQ3_K>(*block, x, codes);
-    std::memset(block->hmask, 0, sizeof(block->hmask));
-    for (int v = 0; v < kBlock; ++v) {
-      codes[v] += 4;
-      block->hmask[v % 32] |= static_cast<uint8_t>((codes[v] >> 2) << (v / 32));
-    }
-    store_quads(codes, block->qs);
+    for (int& code : codes) code += 4;
+    pack_q3_k_high(codes, block->hmask);
+    pack_quads(codes, block->qs);
   });
 }
 
@@ -124,10 +89,10 @@ void encode_row_q4_k(const float* src, std::byte* dst, int64_t n_values) {
     const AffineScales scales = affine_scales(x, 32, FormatQ4_K::kQMax, 63);
     block->d = scales.d;
     block->dmin = scales.dmin;
-    store_k_scales(scales, block->scales);
+    pack_k_scales(scales.scale, scales.min, block->scales);
     int codes[kBlock];
     nearest_codes<FormatQ4_K>(*block, x, codes);
-    store_paired_nibbles(codes, block->qs);
+    pack_paired_nibbles(codes, block->qs);
   });
 }
 
@@ -136,14 +101,11 @@ void encode_row_q5_k(const float* src, std::byte* dst, int64_t n_values) {
     const AffineScales scales = affine_scales(x, 32, FormatQ5_K::kQMax, 63);
     block->d = scales.d;
     block->dmin = scales.dmin;
-    store_k_scales(scales, block->scales);
+    pack_k_scales(scales.scale, scales.min, block->scales);
     int codes[kBlock];
     nearest_codes<FormatQ5_K>(*block, x, codes);
-    store_paired_nibbles(codes, block->qs);
-    std::memset(block->qh, 0, sizeof(block->qh));
-    for (int v = 0; v < kBlock; ++v) {
-      block->qh[v % 32] |= static_cast<uint8_t>((codes[v] >> 4) << (v / 32));
-    }
+    pack_paired_nibbles(codes, block->qs);
+    pack_q5_k_high(codes, block->qh);
   });
 }
 
@@ -154,15 +116,8 @@ void encode_row_q6_k(const float* src, std::byte* dst, int64_t n_values) {
     for (int g = 0; g < 16; ++g) block->scales[g] = static_cast<int8_t>(scale[g]);
     int codes[kBlock];
     nearest_codes<FormatQ6_K>(*block, x, codes);
-    std::memset(block->ql, 0, sizeof(block->ql));
-    std::memset(block->qh, 0, sizeof(block->qh));
-    for (int v = 0; v < kBlock; ++v) {
-      const int half = v / 128;
-      const int r = v % 128;
-      const int code = codes[v] + 32;
-      block->ql[64 * half + r % 64] |= static_cast<uint8_t>((code & 0x0F) << (4 * (r / 64)));
-      block->qh[32 * half + r % 32] |= static_cast<uint8_t>((code >> 4) << (2 * (r / 32)));
-    }
+    for (int& code : codes) code += 32;
+    pack_q6_k(codes, block->ql, block->qh);
   });
 }
 

@@ -9,6 +9,7 @@
 #include "config/base/half.h"
 #include "kernels/formats/encode.h"
 #include "kernels/formats/encode_fit.h"
+#include "kernels/formats/pack.h"
 
 namespace quern::formats {
 namespace {
@@ -75,20 +76,6 @@ AffineScale affine_codes(const float* x, int bits, int* codes) {
   return {f32_to_f16(d), f32_to_f16(range.min)};
 }
 
-void store_nibbles(const int* codes, uint8_t* qs) {
-  for (int j = 0; j < kValues / 2; ++j) {
-    qs[j] = static_cast<uint8_t>((codes[j] & 0x0F) | ((codes[j + 16] & 0x0F) << 4));
-  }
-}
-
-void store_fifth_bits(const int* codes, uint8_t* qh) {
-  for (int i = 0; i < 4; ++i) {
-    int bits = 0;
-    for (int j = 0; j < 8; ++j) bits |= ((codes[8 * i + j] >> 4) & 1) << j;
-    qh[i] = static_cast<uint8_t>(bits);
-  }
-}
-
 // Rounds half away from zero to [-127, 127]; NaN gives 0.
 int8_t round_to_int8(float value) {
   const float magnitude = std::fabs(value);
@@ -120,7 +107,7 @@ void encode_row_q4_0(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatQ4_0>(src, dst, n_values, [](const float* x, BlockQ4_0* block) {
     int codes[kValues];
     block->d = symmetric_codes(x, 4, codes);
-    store_nibbles(codes, block->qs);
+    pack_nibbles(codes, block->qs);
   });
 }
 
@@ -130,7 +117,7 @@ void encode_row_q4_1(const float* src, std::byte* dst, int64_t n_values) {
     const AffineScale scale = affine_codes(x, 4, codes);
     block->d = scale.d;
     block->m = scale.m;
-    store_nibbles(codes, block->qs);
+    pack_nibbles(codes, block->qs);
   });
 }
 
@@ -138,8 +125,8 @@ void encode_row_q5_0(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatQ5_0>(src, dst, n_values, [](const float* x, BlockQ5_0* block) {
     int codes[kValues];
     block->d = symmetric_codes(x, 5, codes);
-    store_nibbles(codes, block->qs);
-    store_fifth_bits(codes, block->qh);
+    pack_nibbles(codes, block->qs);
+    pack_fifth_bits(codes, block->qh);
   });
 }
 
@@ -149,8 +136,8 @@ void encode_row_q5_1(const float* src, std::byte* dst, int64_t n_values) {
     const AffineScale scale = affine_codes(x, 5, codes);
     block->d = scale.d;
     block->m = scale.m;
-    store_nibbles(codes, block->qs);
-    store_fifth_bits(codes, block->qh);
+    pack_nibbles(codes, block->qs);
+    pack_fifth_bits(codes, block->qh);
   });
 }
 

@@ -5,6 +5,7 @@
 #include "config/base/half.h"
 #include "kernels/formats/encode.h"
 #include "kernels/formats/encode_fit.h"
+#include "kernels/formats/pack.h"
 
 namespace quern::formats {
 namespace {
@@ -18,13 +19,6 @@ uint16_t ternary_digits(const float* x, int* digits) {
     digits[j] = 1 + (scaled >= 0.5F ? 1 : 0) - (scaled <= -0.5F ? 1 : 0);
   }
   return f32_to_f16(d);
-}
-
-// Up to five base-3 digits, `stride` apart, as the fixed-point fraction that TQ1_0 stores.
-uint8_t pack_digits(const int* digits, int n_digits, int stride) {
-  int number = 0;
-  for (int n = 0; n < 5; ++n) number = 3 * number + (n < n_digits ? digits[n * stride] : 0);
-  return static_cast<uint8_t>((number * 256 + 242) / 243);  // rounded up, so that digits truncate
 }
 
 // floor(log2(peak)) - 2, biased: the largest E2M1 magnitude, 6, then lies near the peak.
@@ -54,9 +48,7 @@ void encode_row_tq1_0(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatTQ1_0>(src, dst, n_values, [](const float* x, BlockTQ1_0* block) {
     int digits[256];
     block->d = ternary_digits(x, digits);
-    for (int i = 0; i < 32; ++i) block->qs[i] = pack_digits(digits + i, 5, 32);
-    for (int i = 0; i < 16; ++i) block->qs[32 + i] = pack_digits(digits + 160 + i, 5, 16);
-    for (int i = 0; i < 4; ++i) block->qh[i] = pack_digits(digits + 240 + i, 4, 4);
+    pack_tq1(digits, block->qs, block->qh);
   });
 }
 
@@ -64,11 +56,7 @@ void encode_row_tq2_0(const float* src, std::byte* dst, int64_t n_values) {
   encode_blocks<FormatTQ2_0>(src, dst, n_values, [](const float* x, BlockTQ2_0* block) {
     int digits[256];
     block->d = ternary_digits(x, digits);
-    for (int i = 0; i < 64; ++i) {
-      const int* first = digits + 128 * (i / 32) + i % 32;
-      block->qs[i] =
-          static_cast<uint8_t>(first[0] | (first[32] << 2) | (first[64] << 4) | (first[96] << 6));
-    }
+    pack_quads(digits, block->qs);
   });
 }
 

@@ -22,6 +22,11 @@ enum class When : uint8_t {
   kEightExperts,     // exactly 8 experts, as in Mixtral
   kFewExperts,       // any other number, or none
   kMoreBitsOfEightExperts,
+  kPlain,                // no importance weights
+  kFirstEighthPlain,     // first eighth, without them
+  kFirstEighthWeighted,  // first eighth, with them
+  kStack,                // the matrices of all experts in one tensor
+  kLargeModel,           // Llama's and Qwen's shape of some 70 B: 80 layers, shared keys
 };
 
 struct Rule {
@@ -85,6 +90,16 @@ bool applies(When when, const TensorPlace& place) {
       return place.n_experts != 8;
     case When::kMoreBitsOfEightExperts:
       return place.n_experts == 8 && applies(When::kMoreBits, place);
+    case When::kPlain:
+      return !place.has_importance;
+    case When::kFirstEighthPlain:
+      return !place.has_importance && i < n / 8;
+    case When::kFirstEighthWeighted:
+      return place.has_importance && i < n / 8;
+    case When::kStack:
+      return place.is_stack;
+    case When::kLargeModel:
+      return n == 80 && place.n_heads != place.n_kv_heads;
   }
   return false;
 }
@@ -96,15 +111,17 @@ bool same_name(std::string_view a, std::string_view b) {
                     [](char x, char y) { return upper(x) == upper(y); });
 }
 
-// The matrices of experts, chosen or shared, follow the rules of the plain ones.
+// Roles whose matrices follow the rules of another: a fused matrix holds the values, and experts,
+// chosen or shared, are feed-forwards like the plain one.
 struct Alike {
   TensorRole role;
   TensorRole plain;
 };
 constexpr Alike kAlike[] = {
-    {TensorRole::kExpertGate, TensorRole::kGate}, {TensorRole::kSharedGate, TensorRole::kGate},
-    {TensorRole::kExpertUp, TensorRole::kUp},     {TensorRole::kSharedUp, TensorRole::kUp},
-    {TensorRole::kExpertDown, TensorRole::kDown}, {TensorRole::kSharedDown, TensorRole::kDown},
+    {TensorRole::kQkv, TensorRole::kValue},       {TensorRole::kExpertGate, TensorRole::kGate},
+    {TensorRole::kSharedGate, TensorRole::kGate}, {TensorRole::kExpertUp, TensorRole::kUp},
+    {TensorRole::kSharedUp, TensorRole::kUp},     {TensorRole::kExpertDown, TensorRole::kDown},
+    {TensorRole::kSharedDown, TensorRole::kDown},
 };
 
 TensorRole plain_role(TensorRole role) {
@@ -162,6 +179,10 @@ FormatId format_that_fits(FormatId wanted, uint64_t n_cols) {
     if (row.wanted == wanted) instead = row.instead;
   }
   return fits(instead) ? instead : FormatId::kF16;
+}
+
+FormatId wanted_format(const Recipe& recipe, const TensorPlace& place) {
+  return chosen(recipe, place);
 }
 
 FormatId recipe_format(const Recipe& recipe, const TensorPlace& place) {

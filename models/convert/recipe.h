@@ -38,7 +38,12 @@ struct TensorPlace {
   int64_t n_kv_heads = 0;
   int64_t n_experts = 0;
   bool tied_output = false;
+  bool has_importance = false;  // quantized with an importance matrix
+  bool is_stack = false;        // the tensor holds the matrices of all experts
 };
+
+// What the rules ask for, whether or not its blocks divide n_cols.
+formats::FormatId wanted_format(const Recipe& recipe, const TensorPlace& place);
 
 // The format of a matrix; one whose blocks divide n_cols.
 formats::FormatId recipe_format(const Recipe& recipe, const TensorPlace& place);

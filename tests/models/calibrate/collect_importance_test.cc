@@ -1,0 +1,183 @@
+// Importance matrices: the sums are those of the inputs, and reading on later gives the same file.
+#include "models/calibrate/collect_importance.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+#include <vector>
+
+#include "models/convert/importance.h"
+#include "tests/support/backends.h"
+#include "tests/support/tiny_model.h"
+
+namespace quern::calibrate {
+namespace {
+
+constexpr int32_t kChunk = 16;
+
+class ScratchFolder {
+ public:
+  ScratchFolder()
+      : path_(std::filesystem::temp_directory_path() /
+              ("quern-calibrate-" + std::to_string(getpid()))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~ScratchFolder() { std::filesystem::remove_all(path_); }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+std::vector<int32_t> some_tokens(size_t n) {
+  std::vector<int32_t> tokens(n);
+  for (size_t i = 0; i < n; ++i) tokens[i] = static_cast<int32_t>(3 + i * 37 % 300);
+  return tokens;
+}
+
+class CollectTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    backends_ = tests_support::test_backends();
+    auto model = tests_support::tiny_model({}, backend());
+    ASSERT_TRUE(model.ok()) << model.error().message();
+    model_ = *model;
+  }
+  backend::Backend& backend() { return *backends_.back().backend; }
+
+  convert::ImportanceSums collect(const std::vector<int32_t>& tokens, CollectOptions options) {
+    options.chunk_tokens = kChunk;
+    convert::ImportanceSums sums;
+    sums.chunk_tokens = kChunk;
+    const Status status = collect_importance(backend(), *model_, tokens, options, sums);
+    EXPECT_TRUE(status.ok()) << status.error().message();
+    return sums;
+  }
+
+  // Row `token` of the F32 embedding.
+  std::vector<float> embedding(int32_t token) const {
+    const gguf::TensorInfo* tensor = model_->file().find_tensor("token_embd.weight");
+    std::vector<float> row(tensor->dims[0]);
+    std::memcpy(row.data(),
+                tensor->data.data() + static_cast<size_t>(token) * row.size() * sizeof(float),
+                row.size() * sizeof(float));
+    return row;
+  }
+
+  std::vector<tests_support::NamedBackend> backends_;
+  std::shared_ptr<const loader::Model> model_;
+};
+
+// The first block's queries read the embeddings through a norm, which is easy to work out.
+TEST_F(CollectTest, SumsAreThoseOfTheInputs) {
+  std::vector<int32_t> tokens = some_tokens(kChunk);
+  const convert::ImportanceSums sums = collect(tokens, {});
+  if (model_->tokenizer().special().add_bos) tokens[0] = *model_->tokenizer().special().bos;
+  const gguf::TensorInfo* norm = model_->file().find_tensor("blk.0.attn_norm.weight");
+  std::vector<float> weight(norm->dims[0]);
+  std::memcpy(weight.data(), norm->data.data(), norm->data.size());
+  std::vector<double> expected(weight.size());
+  for (const int32_t token : tokens) {
+    const std::vector<float> row = embedding(token);
+    double power = 0;
+    for (const float x : row) power += double{x} * double{x};
+    const double scale = 1 / std::sqrt(power / static_cast<double>(row.size()) + 1e-5);
+    for (size_t i = 0; i < row.size(); ++i) {
+      const double value = double{row[i]} * scale * double{weight[i]};
+      expected[i] += value * value;
+    }
+  }
+  const auto& queries = sums.entries.at("blk.0.attn_q.weight");
+  EXPECT_EQ(queries.n_rows, kChunk);
+  ASSERT_EQ(queries.squares.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(queries.squares[i], expected[i], 1e-3 * expected[i]) << i;
+  }
+  EXPECT_EQ(sums.entries.at("blk.0.attn_v.weight").squares, queries.squares);
+}
+
+TEST_F(CollectTest, EveryMatrixOfEveryBlockIsThereAndNoOther) {
+  const convert::ImportanceSums sums = collect(some_tokens(kChunk), {});
+  size_t n_matrices = 0;
+  for (const gguf::TensorInfo& tensor : model_->file().tensors()) {
+    const bool expected = tensor.n_dims == 2 && tensor.name.starts_with("blk.");
+    EXPECT_EQ(sums.entries.contains(tensor.name), expected) << tensor.name;
+    n_matrices += expected ? 1 : 0;
+  }
+  EXPECT_EQ(sums.entries.size(), n_matrices);
+}
+
+TEST_F(CollectTest, GoingOnLaterGivesTheSameFile) {
+  const ScratchFolder folder;
+  const std::vector<int32_t> tokens = some_tokens(5 * kChunk + 3);
+  ASSERT_TRUE(convert::write_importance_sums(collect(tokens, {}), folder / "whole").ok());
+  ASSERT_TRUE(
+      convert::write_importance_sums(collect(tokens, {.max_chunks = 2}), folder / "part").ok());
+  auto part = convert::read_importance_sums(folder / "part");
+  ASSERT_TRUE(part.ok()) << part.error().message();
+  EXPECT_EQ(part->n_chunks, 2U);
+  CollectOptions options;
+  options.chunk_tokens = kChunk;
+  ASSERT_TRUE(collect_importance(backend(), *model_, tokens, options, *part).ok());
+  EXPECT_EQ(part->n_chunks, 5U);
+  ASSERT_TRUE(convert::write_importance_sums(*part, folder / "part").ok());
+  EXPECT_EQ(read_file(folder / "part"), read_file(folder / "whole"));
+  const auto importance = convert::ImportanceFile::open(folder / "whole");
+  ASSERT_TRUE(importance.ok()) << importance.error().message();
+  EXPECT_EQ((*importance)->n_chunks(), 5U);
+  ASSERT_NE((*importance)->find("blk.1.ffn_down.weight"), nullptr);
+}
+
+TEST_F(CollectTest, AnInterruptSavesWhatIsDone) {
+  std::atomic<bool> stop{false};
+  int saved = 0;
+  CollectOptions options;
+  options.chunk_tokens = kChunk;
+  options.stop = &stop;
+  options.save = [&] {
+    ++saved;
+    return ok_status();
+  };
+  options.progress = [&](uint64_t done, uint64_t total) {
+    EXPECT_EQ(total, 4U);
+    stop.store(done == 2);
+  };
+  convert::ImportanceSums sums;
+  const Status status =
+      collect_importance(backend(), *model_, some_tokens(4 * kChunk), options, sums);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().kind(), ErrorKind::kCancelled);
+  EXPECT_THAT(status.error().message(), ::testing::HasSubstr("after 2 of 4 chunks"));
+  EXPECT_EQ(sums.n_chunks, 2U);
+  EXPECT_EQ(saved, 1);
+}
+
+TEST_F(CollectTest, SumsOfAnotherModelAreRefused) {
+  convert::ImportanceSums sums;
+  sums.entries["blk.0.attn_q.weight"] = {.squares = {1.0F, 2.0F}, .n_rows = 1};
+  CollectOptions options;
+  options.chunk_tokens = kChunk;
+  const Status status = collect_importance(backend(), *model_, some_tokens(kChunk), options, sums);
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(status.error().message(), ::testing::HasSubstr("made with another model"));
+}
+
+}  // namespace
+}  // namespace quern::calibrate
