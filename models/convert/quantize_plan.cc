@@ -136,18 +136,14 @@ std::string target_names() {
   return text;
 }
 
-bool is_feed_forward(TensorRole role) {
-  return role == TensorRole::kGate || role == TensorRole::kUp || role == TensorRole::kGateUp ||
-         role == TensorRole::kDown;
-}
-
 // Quantizing a file with a hole would only move the error to the one who loads it.
 Status check_complete(const gguf::GgufFile& file, const arch::ArchSpec& spec,
                       const ModelShape& shape) {
+  arch::HyperParams hyper;
+  hyper.n_experts = shape.n_experts;
   for (const arch::TensorRow& row : spec.tensors) {
-    if (row.presence != arch::Presence::kRequired) continue;
-    // Experts have names of their own.
-    if (shape.n_experts > 0 && is_feed_forward(row.role)) continue;
+    if (row.presence != arch::Presence::kRequired || !row.applies(hyper)) continue;
+    if (row.is_stack()) continue;  // old files name each expert's matrix instead
     const int64_t n = row.per_layer() ? shape.n_layers : 1;
     for (int64_t layer = 0; layer < n; ++layer) {
       const std::string name = row.name(layer);

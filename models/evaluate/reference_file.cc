@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kMagic = "QUERNREF";
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 8 + 4 * 4 + 8 + sizeof(Digest);
-constexpr size_t kRowBytes = 4 + 2;  // before its entries
+constexpr size_t kRowBytes = 4 + 4 + 2;  // before its entries
 constexpr size_t kEntryBytes = 4 + 2;
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
@@ -81,6 +81,7 @@ Status ReferenceWriter::add(const ReferenceRow& row) {
   CHECK(n_missing_ > 0 && row.entries.size() <= UINT16_MAX);
   --n_missing_;
   put(buffer_, row.target_nll);
+  put(buffer_, row.rest);
   put(buffer_, static_cast<uint16_t>(row.entries.size()));
   for (const ReferenceEntry& entry : row.entries) {
     put(buffer_, static_cast<uint32_t>(entry.token));
@@ -136,11 +137,14 @@ Result<ReferenceRow> ReferenceReader::next() {
   const std::byte* from = bytes.data() + offset_;
   ReferenceRow row;
   row.target_nll = load_unaligned<float>(from);
-  const size_t n = load_unaligned<uint16_t>(from + 4);
+  row.rest = load_unaligned<float>(from + 4);
+  const size_t n = load_unaligned<uint16_t>(from + 8);
   if (!range_fits(offset_ + kRowBytes, n * kEntryBytes, bytes.size())) {
     return damaged("the file ends");
   }
-  if (!std::isfinite(row.target_nll)) return damaged("a probability that is no number");
+  if (!std::isfinite(row.target_nll) || !(row.rest >= 0 && row.rest <= 1)) {
+    return damaged("a probability that is none");
+  }
   row.entries.reserve(n);
   for (size_t i = 0; i < n; ++i) {
     const std::byte* entry = from + kRowBytes + i * kEntryBytes;

@@ -3,8 +3,8 @@
 // instead of two or four bytes for each word of the vocabulary.
 //
 // Bytes, little-endian: "QUERNREF", version, n_vocab, context, n_scored (u32 each), n_windows
-// (u64), SHA-256 of the windows' tokens; then for each window n_scored rows of target_nll (f32),
-// number of entries (u16) and the entries: token (u32), steps (u16).
+// (u64), SHA-256 of the windows' tokens; then for each window n_scored rows of target_nll and
+// rest (f32 each), number of entries (u16) and the entries: token (u32), steps (u16).
 #pragma once
 
 #include <cstdint>

@@ -8,12 +8,6 @@
 
 namespace quern::evaluate {
 
-double ReferenceRow::rest_probability() const {
-  double listed = 0;
-  for (const ReferenceEntry& entry : entries) listed += std::exp(entry.log_probability());
-  return std::max(0.0, 1 - listed);
-}
-
 ReferenceRow make_reference_row(std::span<const float> logits, TokenId target,
                                 const ReferenceRowLimits& limits) {
   const double sum = log_sum_exp(logits);
@@ -37,6 +31,8 @@ ReferenceRow make_reference_row(std::span<const float> logits, TokenId target,
     row.entries.push_back({order[i], static_cast<uint16_t>(std::clamp(steps, 0.0, 65535.0))});
     rest -= std::exp(log_p);
   }
+  // When all are listed, what is left is rounding.
+  row.rest = row.entries.size() == order.size() ? 0.0F : static_cast<float>(std::max(rest, 0.0));
   return row;
 }
 

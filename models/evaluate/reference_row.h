@@ -23,10 +23,8 @@ struct ReferenceEntry {
 
 struct ReferenceRow {
   float target_nll = 0;
+  float rest = 0;                       // probability of all tokens that are not listed
   std::vector<ReferenceEntry> entries;  // descending, equal ones by token
-
-  // What the entries leave of 1; 0 when rounding made them more.
-  double rest_probability() const;
 };
 
 struct ReferenceRowLimits {

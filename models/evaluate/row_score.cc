@@ -61,7 +61,7 @@ RowDivergence compare_rows(const ReferenceRow& reference, std::span<const float>
     kl += std::exp(log_p) * (log_p - log_q);
     listed += std::exp(log_q);
   }
-  const double rest = reference.rest_probability();
+  const auto rest = static_cast<double>(reference.rest);
   // Nothing left is nothing to compare; a candidate that leaves nothing to the rest is taken at the
   // smallest double.
   if (rest > 0) kl += rest * (std::log(rest) - std::log(std::max(1 - listed, 1e-300)));

@@ -24,6 +24,7 @@ ReferenceText some_text() {
 ReferenceRow some_row(int i) {
   ReferenceRow row;
   row.target_nll = 0.5F + static_cast<float>(i);
+  row.rest = 0.125F * static_cast<float>(i);
   for (int e = 0; e <= i; ++e) {
     row.entries.push_back({e * 7, static_cast<uint16_t>(1000 * e + i)});
   }
@@ -74,6 +75,7 @@ TEST_F(ReferenceFileTest, RowsComeBack) {
     ASSERT_TRUE(row.ok()) << row.error().message();
     const ReferenceRow expected = some_row(i);
     EXPECT_EQ(row->target_nll, expected.target_nll);
+    EXPECT_EQ(row->rest, expected.rest);
     ASSERT_EQ(row->entries.size(), expected.entries.size());
     for (size_t e = 0; e < expected.entries.size(); ++e) {
       EXPECT_EQ(row->entries[e].token, expected.entries[e].token);

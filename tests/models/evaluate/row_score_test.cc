@@ -57,7 +57,8 @@ TEST(RowScore, ReferenceRowsListTheLikeliestFirstAndStopWhereLittleIsLeft) {
   EXPECT_EQ(make_reference_row(logits, 0, {.max_entries = 10, .rest = 0.3}).entries.size(), 2U);
   const ReferenceRow two = make_reference_row(logits, 0, {.max_entries = 2, .rest = 0});
   EXPECT_EQ(two.entries.size(), 2U);
-  EXPECT_NEAR(two.rest_probability(), 0.25, 1e-3);
+  EXPECT_NEAR(two.rest, 0.25, 1e-6);
+  EXPECT_EQ(all.rest, 0);
 }
 
 TEST(RowScore, ListedRowsBoundTheDivergenceFromBelow) {

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "tests/engine/store/scratch_directory.h"
-#include "tests/server/cli/server_process.h"
+#include "server_process.h"
 #include "tests/server/support/raw_client.h"
 
 namespace quern::testing {
