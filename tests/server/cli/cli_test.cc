@@ -121,9 +121,10 @@ TEST(Run, TakesEverySampler) {
       {"--top-n-sigma", "0.1"},
       {"--dynatemp-range", "0.8", "--dynatemp-exponent", "3"},
       {"--samplers", "temperature"},
-      {"--presence-penalty", "9", "--repeat-last-n", "30"}};
+      {"--presence-penalty", "9", "--repeat-last-n=-1"}};
   for (const auto& more : samplers) EXPECT_NE(text_with(more), plain) << more[0];
   EXPECT_EQ(text_with({"--dry-multiplier", "5", "--dry-penalty-last-n", "0"}), plain);
+  EXPECT_EQ(text_with({"--presence-penalty", "9", "--repeat-last-n", "0"}), plain);
 }
 
 TEST(Run, TakesThePromptFromStandardInput) {
