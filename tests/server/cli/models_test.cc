@@ -10,8 +10,8 @@
 #include <map>
 #include <thread>
 
+#include "server_process.h"
 #include "tests/engine/store/scratch_directory.h"
-#include "tests/server/cli/server_process.h"
 #include "tests/server/support/exposition_parser.h"
 #include "tests/server/support/raw_client.h"
 #include "tests/support/tiny_model.h"

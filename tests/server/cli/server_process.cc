@@ -1,5 +1,5 @@
 // See server_process.h.
-#include "tests/server/cli/server_process.h"
+#include "server_process.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
