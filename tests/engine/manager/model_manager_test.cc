@@ -190,12 +190,12 @@ TEST_F(ModelManagerTest, ABrokenOneIsLoadedAnew) {
   start({1});
   { const auto lease = manager_->acquire(0, {}); }
   scripts_[0].usable = false;
-  std::thread repair([&] {
-    EXPECT_TRUE(eventually([&] { return scripts_[0].alive == 0; }));
-    scripts_[0].usable = true;
-  });
-  EXPECT_TRUE(manager_->acquire(0, {}).ok());
-  repair.join();
+  scripts_[0].may_load = false;  // so that the old one is seen to be gone before the new one comes
+  std::thread user([&] { EXPECT_TRUE(manager_->acquire(0, {}).ok()); });
+  EXPECT_TRUE(eventually([&] { return scripts_[0].alive == 0; }));
+  scripts_[0].usable = true;
+  scripts_[0].may_load = true;
+  user.join();
   EXPECT_EQ(scripts_[0].loads, 2);
 }
 
