@@ -10,8 +10,8 @@
 #include <map>
 #include <thread>
 
-#include "tests/engine/store/scratch_directory.h"
 #include "server_process.h"
+#include "tests/engine/store/scratch_directory.h"
 #include "tests/server/support/exposition_parser.h"
 #include "tests/server/support/raw_client.h"
 #include "tests/support/tiny_model.h"
@@ -37,15 +37,22 @@ class Models : public ::testing::Test {
               static_cast<std::streamsize>(bytes->size()));
     return path;
   }
+  // Every token's log-probability, which tells more than the odd text of a random model.
   static std::string answer(const ServerProcess& server, const std::string& model, uint64_t seed) {
-    const Json body = {
-        {"model", model},   {"prompt", "Once upon a time " + std::to_string(seed % 3)},
-        {"seed", seed},     {"temperature", 1.0},
-        {"max_tokens", 20}, {"ignore_eos", true}};
+    Json body;
+    body["model"] = model;
+    body["prompt"] = "Once upon a time " + std::to_string(seed % 3);
+    body["seed"] = seed;
+    body["temperature"] = 1.0;
+    body["max_tokens"] = 20;
+    body["ignore_eos"] = true;
+    body["logprobs"] = 1;
     const RawResponse response = tests::post_json(server.port(), "/v1/completions", body.dump());
     const auto parsed = parse_json(response.body);
     if (response.status != 200 || !parsed.ok()) return "failed: " + response.body;
-    return (*parsed)["choices"][0]["text"].get<std::string>();
+    const Json& logprobs = (*parsed)["choices"][0]["logprobs"];
+    EXPECT_GT(logprobs["token_logprobs"].size(), 10U);
+    return logprobs["token_logprobs"].dump() + logprobs["top_logprobs"].dump();
   }
 
   tests::ScratchDirectory scratch_;
@@ -125,6 +132,7 @@ TEST_F(Models, TheOneThatIsNotUsedMakesRoom) {
   const std::string first = answer(server, "a", 1);
   EXPECT_EQ(loaded(), std::vector<std::string>{"a:latest"});
   EXPECT_EQ(answer(server, "b", 1), second);
+  EXPECT_NE(second, first);
   EXPECT_EQ(loaded(), std::vector<std::string>{"b:latest"});
   EXPECT_EQ(answer(server, "a", 1), first);
   std::ifstream log(scratch_.path() / "log");

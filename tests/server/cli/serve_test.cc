@@ -5,8 +5,8 @@
 
 #include <thread>
 
-#include "tests/engine/store/scratch_directory.h"
 #include "server_process.h"
+#include "tests/engine/store/scratch_directory.h"
 #include "tests/server/support/raw_client.h"
 
 namespace quern::testing {
