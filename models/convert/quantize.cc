@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -126,8 +127,9 @@ class Quantization {
       QUERN_RETURN_IF_ERROR(tensor.copied() ? copy(tensor) : encode(tensor));
       if (!file_.poisoned()) continue;
       return Error(ErrorKind::kIo,
-                   "the file became shorter or unreadable while it was read: check "
-                   "the disk and try again");
+                   source() +
+                       "the file became shorter or unreadable while it was read: check "
+                       "the disk and try again");
     }
     return ok_status();
   }
@@ -156,7 +158,7 @@ class Quantization {
       const Part part{first, std::min(piece, n_values - first)};
       if (!encoder.run(part, buffer_)) {
         return Error(ErrorKind::kInvalidInput,
-                     "tensor '" + tensor.source->name +
+                     source() + "tensor '" + tensor.source->name +
                          "' holds a weight that is infinite or not a number; the file is damaged "
                          "or was converted to too narrow a format: convert it again, to BF16 or "
                          "F32");
@@ -167,6 +169,9 @@ class Quantization {
     }
     return ok_status();
   }
+
+  // Opens sentences about the input.
+  std::string source() const { return gguf::printable(file_.label(), 4096) + ": "; }
 
   Status check_stop() const {
     if (options_.stop == nullptr || !options_.stop->load(std::memory_order_relaxed)) {

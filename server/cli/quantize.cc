@@ -169,7 +169,7 @@ int quantize(const Process& process, const QuantizeArguments& arguments) {
   if (!arguments.dry_run) {
     const Status written = write_result(process, arguments, **file, *plan);
     if (!written.ok()) {
-      fail(process, written.error().with_context(arguments.out));
+      fail(process, written.error());
       return written.error().kind() == ErrorKind::kCancelled ? kExitInterrupted : kExitFailed;
     }
   }
