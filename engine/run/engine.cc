@@ -170,11 +170,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
     QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
   }
   const tokenizer::Tokenizer& tokenizer = model->tokenizer();
-  QUERN_ASSIGN_OR_RETURN(
-      auto speculator,
-      create_speculator(
-          options.speculation, tokenizer, backend,
-          {loop.limits.n_vocab, plan.n_pages, loop.budget.max_running, options.log, options.turn}));
+  QUERN_ASSIGN_OR_RETURN(auto speculator,
+                         create_speculator(options.speculation, tokenizer, backend,
+                                           {loop.limits.n_vocab, plan.n_pages,
+                                            loop.budget.max_running, options.log, options.turn}));
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
                          EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store),
                                            std::move(speculator)));

@@ -40,7 +40,7 @@ struct EngineOptions {
   int64_t max_gap_ms = 0;  // between tokens of a stream when prompts arrive; 0: see Budget
   ops::KvFormat kv_format = ops::KvFormat::kF16;
   SpeculationOptions speculation;  // off
-  hardware::Measured machine;  // what EngineStats::speed is predicted from
+  hardware::Measured machine;      // what EngineStats::speed is predicted from
   // Shared by the engines of one process; null: this one never waits for another.
   std::shared_ptr<StepTurn> turn = nullptr;
 };

@@ -285,8 +285,8 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
                                         std::optional<TokenId> guess) {
   Live& live = it->second;
   Sequence& sequence = *live.sequence;
-  const bool first = !sequence.shifted() && static_cast<int64_t>(sequence.tokens().size()) ==
-                                                sequence.n_prompt();
+  const bool first =
+      !sequence.shifted() && static_cast<int64_t>(sequence.tokens().size()) == sequence.n_prompt();
   if (first && sequence.request().prompt_logprobs &&
       !deliver(it, std::exchange(live.prompt_piece, {}))) {
     return std::nullopt;
@@ -328,8 +328,8 @@ std::optional<TokenId> EngineCore::draw(LiveMap::iterator it, std::span<float> r
   return token;
 }
 
-// The context is full: the sequence goes on with what is left of it, computed anew. What was guessed
-// ahead is void.
+// The context is full: the sequence goes on with what is left of it, computed anew. What was
+// guessed ahead is void.
 void EngineCore::shift(LiveMap::iterator it) {
   Sequence& sequence = *it->second.sequence;
   sequence.shift();

@@ -9,8 +9,8 @@
 // equal prompts of one share are computed once and shared (PrefixTree). When a page is missing,
 // unused pages of the tree are given up, then a running sequence gives up its pages and waits
 // again: one of the share that holds most pages, of these the least urgent, then the newest. The
-// oldest of all never does and always advances, so every sequence ends. Drafts of tokens to come are
-// checked in steps without prompts, in whatever tokens, rows and pages are left; they count as
+// oldest of all never does and always advances, so every sequence ends. Drafts of tokens to come
+// are checked in steps without prompts, in whatever tokens, rows and pages are left; they count as
 // computed, and the tree learns of them, only once they are confirmed. Invariant: every page in use
 // is in the tables of running sequences only, and a page that is written is in exactly one table
 // and not in the tree.

@@ -117,7 +117,8 @@ MaybeError read_openai_constraint(const Json& body, const ServedModel& model,
 MaybeError read_ollama_constraint(const Json& body, const ServedModel& model,
                                   const ClientGone& gone, ConstraintPointer& out) {
   const Json* format = find_field(body, "format");
-  if (format == nullptr || (format->is_string() && format->get_ref<const std::string&>().empty())) return std::nullopt;
+  if (format == nullptr || (format->is_string() && format->get_ref<const std::string&>().empty()))
+    return std::nullopt;
   if (MaybeError error = check_store(model, "format")) return error;
   if (format->is_string() && *format == "json") {
     return take(model.grammars->any_object(gone), "format", out);

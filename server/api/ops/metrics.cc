@@ -84,7 +84,8 @@ constexpr std::array<Metric<EngineStats>, 29> kEngineMetrics = {{
      [](const EngineStats& s) { return real(s.accepted_tokens); }},
     {"quern_draft_kv_bytes", kGauge, "Keys and values of the draft model.",
      [](const EngineStats& s) { return real(s.draft_kv_bytes); }},
-    // Tokens per second of the steps so far; 0 while there was none, or where nothing was predicted.
+    // Tokens per second of the steps so far; 0 while there was none, or where nothing was
+    // predicted.
     {"quern_prefill_tokens_per_second", kGauge, "Rate of steps that compute one prompt.",
      [](const EngineStats& s) { return s.speed.prefill.rate(); }},
     {"quern_prefill_predicted_tokens_per_second", kGauge, "What was predicted for these steps.",

@@ -321,8 +321,7 @@ TEST_F(Answers, HealthMetricsAndDraining) {
   EXPECT_EQ(tests::get(app_->port(), "/health").body, R"({"status":"ok"})");
   const std::string metrics = tests::get(app_->port(), "/metrics").body;
   EXPECT_NE(metrics.find("quern_requests_running{model=\"tiny\"} 0\n"), std::string::npos);
-  EXPECT_NE(metrics.find("quern_decode_tokens_per_second{model=\"tiny\"} 0\n"),
-            std::string::npos);
+  EXPECT_NE(metrics.find("quern_decode_tokens_per_second{model=\"tiny\"} 0\n"), std::string::npos);
   RawClient client(app_->port());
   const std::string body = R"({"prompt":"x","max_tokens":50})";
   client.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
