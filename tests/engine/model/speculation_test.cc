@@ -83,7 +83,7 @@ class ModelSpeculationTest : public testing::Test {
     r.sampling.presence_penalty = seed % 5 == 4 ? 0.5F : 0.0F;
     r.sampling.seed = seed;
     r.sampling.ignore_end_of_generation = seed != 7;
-    r.max_tokens = 40 + static_cast<int64_t>(seed) * 5;
+    r.max_tokens = 40 + static_cast<int64_t>(seed) * 5 + longer_by_;
     r.top_logprobs = 4;
     if (seed == 7) r.constraint = constraint_;
     return r;
@@ -154,6 +154,7 @@ class ModelSpeculationTest : public testing::Test {
   std::unique_ptr<backend::Backend> backend_;
   std::shared_ptr<const loader::Model> model_;
   std::shared_ptr<const grammar::Constraint> constraint_;
+  int64_t longer_by_ = 0;  // tokens, all answers
   std::unique_ptr<Engine> engine_;
 };
 
@@ -193,20 +194,35 @@ TEST_F(ModelSpeculationTest, AnswersAreBitEqualWithAndWithout) {
       }
     }
   }
-  // Too few pages for all, and guesses so short that sequences grow side by side.
-  EngineOptions tight;
-  tight.context_tokens = 128;
-  tight.max_step_tokens = 11;
-  tight.speculation = variants[1].speculation;
-  tight.speculation.max_tokens = 1;
-  const uint64_t page_bytes =
-      graph::KvStorage::bytes_per_page(*model_->weights(), tight.kv_format) +
-      draft_bytes_per_page(tight.speculation);
-  tight.kv_bytes = 4 * page_bytes;
-  start(tight);
-  expect_same(ask(8), expected);
-  EXPECT_GT(engine_->stats().preemptions, 0U);
-  EXPECT_GT(engine_->stats().accepted_tokens, 0U);
+}
+
+// Ten pages of 32 tokens for eight sequences that want three to five each. Guesses of a stranger
+// are wrong, so that all sequences grow side by side until pages run out.
+TEST_F(ModelSpeculationTest, AnswersAreBitEqualWhenPagesRunOut) {
+  make_constraint();
+  longer_by_ = 40;
+  start({});
+  const std::vector<Answer> expected = ask(1);
+  const auto other = stranger();
+  ASSERT_NE(other, nullptr);
+  for (const auto& draft : {other, model_}) {
+    EngineOptions options;
+    options.context_tokens = 320;
+    options.speculation.draft_model = draft;
+    options.speculation.adaptive = false;
+    const uint64_t page_bytes =
+        graph::KvStorage::bytes_per_page(*model_->weights(), options.kv_format) +
+        draft_bytes_per_page(options.speculation);
+    options.kv_bytes = 10 * page_bytes;
+    start(options);
+    expect_same(ask(8), expected);
+    EXPECT_GT(engine_->stats().drafted_tokens, 0U);
+    if (draft == other) {
+      EXPECT_GT(engine_->stats().preemptions, 0U);
+    } else {
+      EXPECT_GT(engine_->stats().accepted_tokens, 0U);
+    }
+  }
 }
 
 TEST_F(ModelSpeculationTest, MemoryOfTheDraftModelCounts) {
