@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <thread>
 
 #include "tests/server/support/raw_client.h"
@@ -24,7 +25,10 @@ ServerProcess::ServerProcess(const std::vector<std::string>& options, const std:
   for (std::string& text : texts) argv.push_back(text.data());
   argv.push_back(nullptr);
   std::string config = "QUERN_CONFIG_DIR=/nonexistent";
-  char* envp[] = {config.data(), nullptr};
+  // A sanitizer's options hold for the server too.
+  const char* sanitizer = std::getenv("TSAN_OPTIONS");
+  std::string tsan = std::string("TSAN_OPTIONS=") + (sanitizer == nullptr ? "" : sanitizer);
+  char* envp[] = {config.data(), tsan.data(), nullptr};
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) return;
   posix_spawn_file_actions_t actions;
