@@ -107,6 +107,7 @@ int main(int argc, char** argv) {
     std::printf("%-28s %12.1f %12.1f\n", setting.name.c_str(),
                 quern::engine::median_draw_us(setting, 32000, rounds),
                 quern::engine::median_draw_us(setting, 150000, rounds));
+    std::fflush(stdout);
   }
   return 0;
 }
