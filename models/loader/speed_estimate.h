@@ -10,11 +10,10 @@
 // and takes at least the longer of read and multiply, plus attend: the ceiling. Prefill multiplies
 // the layers' weights for every token and attends to half of its own tokens on average. Of a
 // mixture of experts a token multiplies its own experts, and a step reads those that any of its
-// tokens uses (TokenWork::expert_share). The prediction is the sum of the three. In shares of the
-// ceilings of the moment, `quern bench` showed read + multiply of 86 + 14 % for one sequence of
-// a 1.1B model in Q4_K_M, 79 + 23 % for two, 57 + 36 % for four, 50 + 64 % for eight and 30 + 91 %
-// for sixteen (2 threads, AVX-512 VNNI): what a step does beside reading is about what overlapping
-// saves.
+// tokens uses (TokenWork::expert_share). The prediction is the sum of the three, the latter two at
+// the shares of their ceilings that kernels reach (kMultiplyShare, kAttendShare): what a step does
+// beside reading is about what overlapping saves. The shares fit a 1.1B model in Q4_K_M with 2
+// threads (AVX-512 VNNI, AMX) within 15 % for one, four and sixteen sequences and for a prompt.
 #pragma once
 
 #include "config/hardware/profile.h"
