@@ -1,5 +1,8 @@
 #include "models/evaluate/evaluation.h"
 
+#include <algorithm>
+#include <cmath>
+#include <string>
 #include <utility>
 
 namespace quern::evaluate {
@@ -67,6 +70,12 @@ class RowWork {
   }
 
   std::span<const RowDivergence> scores() const { return scores_; }
+  bool all_finite() const {
+    return std::all_of(scores_.begin(), scores_.end(), [](const RowDivergence& score) {
+      return std::isfinite(score.nll) && std::isfinite(score.reference_nll) &&
+             std::isfinite(score.kl);
+    });
+  }
   std::span<const ReferenceRow> kept() const { return kept_; }
 
  private:
@@ -78,7 +87,10 @@ class RowWork {
     } else {
       scores_[i].nll = negative_log_likelihood(logits, target);
     }
-    if (hooks_.keep != nullptr) kept_[i] = make_reference_row(logits, target);
+    // Rows with a NaN have no order; evaluate() ends at them.
+    if (hooks_.keep != nullptr && std::isfinite(scores_[i].nll)) {
+      kept_[i] = make_reference_row(logits, target);
+    }
   }
 
   ThreadPool& pool_;
@@ -87,6 +99,13 @@ class RowWork {
   std::vector<RowDivergence> scores_;
   std::vector<ReferenceRow> kept_;
 };
+
+Error not_finite(int64_t window) {
+  return Error(ErrorKind::kInvalidInput,
+               "window " + std::to_string(window + 1) +
+                   " gives logits that are not finite, in the model or in its reference; the file "
+                   "is damaged, or its values are too large for this --kv-format");
+}
 
 }  // namespace
 
@@ -109,17 +128,23 @@ Result<DivergenceTable> evaluate(WindowScorer& scorer, const Windows& windows, T
       QUERN_RETURN_IF_ERROR(hooks.reference->start_window(window, first_scored));
     }
     size_t row = 0;
-    Status kept = ok_status();
+    Status taken = ok_status();
     QUERN_RETURN_IF_ERROR(scorer.run(window, first_scored, [&](const ScoredRows& rows) {
+      if (!taken.ok()) return;
       work.run(rows, row);
       row += rows.targets.size();
+      if (!work.all_finite()) {
+        taken = not_finite(i);
+        return;
+      }
       for (const RowDivergence& score : work.scores()) table.add(score);
       for (const ReferenceRow& one : work.kept()) {
-        if (kept.ok()) kept = hooks.keep->add(one);
+        if (taken.ok()) taken = hooks.keep->add(one);
       }
     }));
-    QUERN_RETURN_IF_ERROR(kept);
-    if (hooks.progress && !hooks.progress(i + 1)) {
+    QUERN_RETURN_IF_ERROR(taken);
+    const bool goes_on = !hooks.progress || hooks.progress(i + 1);
+    if (!goes_on && i + 1 < windows.count()) {
       return Error(ErrorKind::kCancelled, "stopped after " + std::to_string(i + 1) + " of " +
                                               std::to_string(windows.count()) + " windows");
     }

@@ -35,7 +35,8 @@ struct EvaluationHooks {
   std::function<bool(int64_t done)> progress;
 };
 
-// Rows of all windows. Without a reference only the column of nll() means anything.
+// Rows of all windows. Without a reference only the column of nll() means anything. Errors: of a
+// step; logits that are not finite, of the model or of the reference (names the window).
 Result<DivergenceTable> evaluate(WindowScorer& scorer, const Windows& windows, ThreadPool& pool,
                                  const EvaluationHooks& hooks);
 

@@ -9,6 +9,7 @@
 #include "server/cli/ceilings.h"
 #include "server/cli/evaluation_session.h"
 #include "server/cli/option_flags.h"
+#include "server/cli/progress.h"
 
 namespace quern::cli {
 namespace {
@@ -124,12 +125,15 @@ class Comparison {
         8.0 * static_cast<double>(facts.file_bytes) / static_cast<double>(facts.n_parameters);
     QUERN_ASSIGN_OR_RETURN(const evaluate::Windows windows,
                            cut_windows(one, text_, arguments_.text));
+    Progress progress(process_, "scoring " + facts.recipe);
     QUERN_ASSIGN_OR_RETURN(
         row.table,
         evaluate::evaluate(*one.scorer, windows, pool_,
-                           {.reference = reference,
-                            .keep = nullptr,
-                            .progress = window_progress(process_, facts.recipe, windows.count())}));
+                           {.reference = reference, .keep = nullptr, .progress = [&](int64_t done) {
+                              progress.show(static_cast<uint64_t>(done),
+                                            static_cast<uint64_t>(windows.count()));
+                              return true;
+                            }}));
     QUERN_ASSIGN_OR_RETURN(row.predicted, predict_rates(one, options_, profile_.measured));
     if (!arguments_.no_measure) {
       QUERN_ASSIGN_OR_RETURN(row.measured, measure_rates(one, options_));

@@ -12,21 +12,7 @@
 namespace quern::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr uintmax_t kMaxTextBytes = uintmax_t{1} << 30;
-
-std::string duration_text(double seconds) {
-  char buffer[32];
-  const auto whole = static_cast<int64_t>(seconds + 0.5);
-  if (whole < 60) {
-    std::snprintf(buffer, sizeof(buffer), "%d s", static_cast<int>(whole));
-  } else {
-    std::snprintf(buffer, sizeof(buffer), "%d min %02d s", static_cast<int>(whole / 60),
-                  static_cast<int>(whole % 60));
-  }
-  return buffer;
-}
 
 }  // namespace
 
@@ -58,9 +44,10 @@ Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& o
   }
   auto out = std::make_unique<EvaluatedModel>();
   out->path = path;
-  QUERN_ASSIGN_OR_RETURN(out->backend,
-                         cpu::create_cpu_backend({profile, evaluation_threads(options, profile),
-                                                  options.kernel, options.isa}));
+  QUERN_ASSIGN_OR_RETURN(
+      out->backend,
+      cpu::create_cpu_backend({profile, evaluation_threads(options, profile), options.kernel,
+                               options.isa, cpu::pinning_of(options.pin)}));
   auto file = path.empty()
                   ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
                   : gguf::GgufFile::open(path);
@@ -108,26 +95,6 @@ Status check_same_vocabulary(const EvaluatedModel& a, const EvaluatedModel& b) {
     }
   }
   return ok_status();
-}
-
-std::function<bool(int64_t)> window_progress(const Process& process, std::string what,
-                                             int64_t n_windows) {
-  return [&process, what = std::move(what), n_windows, start = Clock::now(),
-          shown = int64_t{0}](int64_t done) mutable {
-    const bool last = done == n_windows;
-    const int64_t tenth = done * 10 / n_windows;
-    if (!process.err_is_terminal && tenth == shown && !last) return true;
-    shown = tenth;
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const double left = seconds / static_cast<double>(done) * static_cast<double>(n_windows - done);
-    process.err << (process.err_is_terminal ? "\r\033[K" : "") << what << ": window " << done
-                << " of " << n_windows;
-    if (!last) process.err << ", about " << duration_text(left) << " left";
-    if (last) process.err << " in " << duration_text(seconds);
-    if (!process.err_is_terminal || last) process.err << '\n';
-    process.err.flush();
-    return true;
-  };
 }
 
 std::string estimate_text(const evaluate::Estimate& estimate, int digits) {

@@ -1,8 +1,6 @@
-// What `perplexity` and `compare` share: a text cut into windows, models opened for scoring, and a
-// line that says how far it is.
+// What `perplexity` and `compare` share: a text cut into windows and models opened for scoring.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 
@@ -40,11 +38,6 @@ Result<evaluate::Windows> cut_windows(const EvaluatedModel& model, std::string_v
 // Models that do not number the same tokens alike cannot be compared: an error that names the first
 // difference.
 Status check_same_vocabulary(const EvaluatedModel& a, const EvaluatedModel& b);
-
-// A line that rewrites itself on a terminal, elsewhere one line per tenth: windows done, perplexity
-// so far is not shown because it misleads before the end, time left.
-std::function<bool(int64_t)> window_progress(const Process& process, std::string what,
-                                             int64_t n_windows);
 
 int evaluation_threads(const options::Options& options, const hardware::HardwareProfile& profile);
 

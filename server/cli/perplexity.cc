@@ -3,8 +3,11 @@
 #include <cstdio>
 
 #include "config/base/json.h"
+#include "server/cli/ceilings.h"
 #include "server/cli/evaluation_session.h"
+#include "server/cli/interrupt.h"
 #include "server/cli/option_flags.h"
+#include "server/cli/progress.h"
 
 namespace quern::cli {
 namespace {
@@ -128,7 +131,9 @@ Result<OpenReference> open_reference(const PerplexityArguments& arguments,
 Status perplexity(const Process& process, const PerplexityArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const options::Resolved resolved, arguments.flags.resolve(process));
   const options::Options& options = resolved.options;
-  const hardware::HardwareProfile profile = hardware::probe_hardware();
+  QUERN_ASSIGN_OR_RETURN(const hardware::LoadedProfile loaded,
+                         profile_with_ceilings(process, false));
+  const hardware::HardwareProfile& profile = loaded.profile;
   QUERN_ASSIGN_OR_RETURN(const std::string text, read_text(arguments.text.path));
   QUERN_ASSIGN_OR_RETURN(const auto candidate,
                          open_evaluated(options, profile, arguments.model, arguments.text.context));
@@ -143,12 +148,18 @@ Status perplexity(const Process& process, const PerplexityArguments& arguments) 
                            evaluate::ReferenceWriter::create(arguments.save_reference, about));
   }
   ThreadPool pool(evaluation_threads(options, profile));
-  QUERN_ASSIGN_OR_RETURN(
-      const evaluate::DivergenceTable table,
-      evaluate::evaluate(*candidate->scorer, windows, pool,
-                         {.reference = reference.reference.get(),
-                          .keep = writer.get(),
-                          .progress = window_progress(process, "perplexity", windows.count())}));
+  Progress progress(process, "scoring");
+  const Interrupt interrupt;
+  QUERN_ASSIGN_OR_RETURN(const evaluate::DivergenceTable table,
+                         evaluate::evaluate(*candidate->scorer, windows, pool,
+                                            {.reference = reference.reference.get(),
+                                             .keep = writer.get(),
+                                             .progress = [&](int64_t done) {
+                                               progress.show(
+                                                   static_cast<uint64_t>(done),
+                                                   static_cast<uint64_t>(windows.count()));
+                                               return !interrupt.flag();
+                                             }}));
   if (writer != nullptr) QUERN_RETURN_IF_ERROR(writer->finish());
   const bool compared = reference.reference != nullptr;
   if (arguments.json) {
@@ -191,7 +202,8 @@ Action define_perplexity(CLI::App& app, const Process& process) {
       "unlikeliest tokens, which make up a thousandth.\n");
   return [arguments, &process] {
     if (const Status done = perplexity(process, *arguments); !done.ok()) {
-      return fail(process, done.error());
+      fail(process, done.error());
+      return done.error().kind() == ErrorKind::kCancelled ? kExitInterrupted : kExitFailed;
     }
     return kExitDone;
   };

@@ -1,6 +1,7 @@
 // `quern synth`: random-weight models for benchmarks.
 #include "models/convert/synth.h"
 #include "server/cli/command.h"
+#include "server/cli/progress.h"
 
 namespace quern::cli {
 namespace {
@@ -10,24 +11,11 @@ struct SynthArguments {
   std::string out;
 };
 
-// A line that rewrites itself on a terminal; elsewhere one line per tenth.
-std::function<void(uint64_t, uint64_t)> progress_printer(const Process& process) {
-  return [&process, shown = uint64_t{0}](uint64_t done, uint64_t total) mutable {
-    const uint64_t step = process.err_is_terminal ? 1 : 10;
-    const uint64_t percent = total == 0 ? 100 : done * 100 / total;
-    if (percent / step == shown / step && done != total) return;
-    shown = percent;
-    process.err << (process.err_is_terminal ? "\r" : "") << "writing " << percent << " % of "
-                << options::format_bytes(total);
-    if (!process.err_is_terminal || done == total) process.err << '\n';
-    process.err.flush();
-  };
-}
-
 int synth(const Process& process, SynthArguments& arguments) {
   convert::SynthOptions& options = arguments.options;
   if (options.threads == 0) options.threads = hardware::probe_hardware().cpu.physical_cores;
-  options.progress = progress_printer(process);
+  Progress progress(process, "writing");
+  options.progress = [&](uint64_t done, uint64_t total) { progress.show(done, total); };
   const auto report = convert::write_synthetic_model(options, arguments.out);
   if (!report.ok()) return fail(process, report.error());
   process.out << "wrote " << arguments.out << ": " << report->name << ", " << report->n_parameters

@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "config/hardware/profile.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -165,6 +167,38 @@ TEST_F(EvaluationTest, TheReferenceOnDiskSaysWhatTheReferenceSays) {
   EXPECT_NEAR(mean_of(close.kl()).value, mean_of(exact.kl()).value, 2.5e-4);
   EXPECT_EQ(close.same_top().value, exact.same_top().value);
   EXPECT_NEAR(mean_of(close.reference_nll()).value, mean_of(exact.reference_nll()).value, 1e-5);
+}
+
+// Damaged weights end the evaluation, alone, as reference, and where rows are to be kept.
+TEST_F(EvaluationTest, LogitsThatAreNoNumbersAreAnError) {
+  auto bytes =
+      tests_support::tiny_model_bytes(tests_support::tiny_options_for(formats::FormatId::kQ4_0));
+  ASSERT_TRUE(bytes.ok());
+  const auto whole = gguf::GgufFile::from_bytes(*bytes, "whole");
+  ASSERT_TRUE(whole.ok());
+  const auto offset = (*whole)->find_tensor("output_norm.weight")->data.data() - bytes->data();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::memcpy(bytes->data() + offset, &nan, sizeof(nan));
+  auto file = tests_support::open_owned(std::move(*bytes), "damaged");
+  ASSERT_TRUE(file.ok());
+  const auto damaged = loader::Model::load(*file, *backend_);
+  ASSERT_TRUE(damaged.ok()) << damaged.error().message();
+  const auto bad = scorer(*damaged);
+  const auto good = scorer(model_);
+  const auto beside = reference_model(*bad);
+  const tests::ScratchDirectory scratch;
+  auto writer = ReferenceWriter::create(scratch.path() / "bad.ref",
+                                        ReferenceText::of(windows(), bad->n_vocab()));
+  ASSERT_TRUE(writer.ok());
+  const auto error_of = [&](WindowScorer& one, const EvaluationHooks& hooks) {
+    const auto table = evaluate(one, windows(), pool_, hooks);
+    return table.ok() ? std::string("none") : table.error().message();
+  };
+  EXPECT_THAT(error_of(*bad, {}), HasSubstr("window 1 gives logits that are not finite"));
+  EXPECT_THAT(error_of(*bad, {.reference = nullptr, .keep = writer->get(), .progress = {}}),
+              HasSubstr("not finite"));
+  EXPECT_THAT(error_of(*good, {.reference = beside.get(), .keep = nullptr, .progress = {}}),
+              HasSubstr("not finite"));
 }
 
 TEST_F(EvaluationTest, StopsWhereItIsTold) {
