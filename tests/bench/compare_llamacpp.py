@@ -8,6 +8,7 @@ all rounds and their ratio. Needs root for the chroot.
 
     tests/bench/compare_llamacpp.py --quern build/release/quern --chroot /var/tmp/sid model.gguf
     tests/bench/compare_llamacpp.py -p 512 -n 64 -d 0,4096 --rounds 5 --json a.gguf b.gguf
+    tests/bench/compare_llamacpp.py --llama-variant haswell --quern-arg=--isa --quern-arg=avx2 a.gguf
 """
 
 import argparse
@@ -21,6 +22,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 
 INSIDE = "/mnt/quern-bench"  # where the models are seen in the chroot
 BENCH = "usr/bin/llama-bench"
@@ -104,6 +106,26 @@ def with_proc(folder):
             call(["umount", "--lazy", str(proc)])
 
 
+@contextlib.contextmanager
+def only_variant(folder, name):
+    """Hides all but one of the CPU backends that llama.cpp brings, one per kind of processor."""
+    if not name:
+        yield
+        return
+    backends = next((folder / "usr/lib").glob("*/ggml/backends*"), None)
+    if backends is None or not (backends / f"libggml-cpu-{name}.so").exists():
+        known = sorted(p.stem.removeprefix("libggml-cpu-") for p in backends.glob("libggml-cpu-*.so")) \
+            if backends else []
+        raise Failure(f"llama.cpp brings no CPU backend '{name}'; it has {', '.join(known) or 'none'}")
+    with tempfile.TemporaryDirectory() as shown:
+        shutil.copy(backends / f"libggml-cpu-{name}.so", shown)
+        call(["mount", "--bind", shown, str(backends)])
+        try:
+            yield
+        finally:
+            call(["umount", "--lazy", str(backends)])
+
+
 def llama_variant(args):
     """The CPU backend that llama.cpp picks here: it brings one per kind of processor."""
     done = subprocess.run(["chroot", str(args.chroot), "/" + BENCH, "--list-devices"],
@@ -178,13 +200,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quern-arg", action="append", default=[], help="further argument; repeat")
     parser.add_argument("--llama-arg", action="append", default=[], help="further argument; repeat")
+    parser.add_argument("--llama-variant", metavar="NAME",
+                        help="let llama.cpp load this CPU backend only, e.g. haswell (AVX2)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     # Ending it by a signal, too, must leave no mount behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         prepare_chroot(args.chroot, args.mirror)
-        with with_proc(args.chroot):
+        with with_proc(args.chroot), only_variant(args.chroot, args.llama_variant):
             rows = [row for model in args.models for row in compare(args, model)]
             version = call(["chroot", str(args.chroot), "dpkg-query", "-W", "llama.cpp"]).split()
             variant = llama_variant(args)
