@@ -134,11 +134,29 @@ template <typename Shape>
   multiply(Index<1>());
 }
 
-// Writes the accumulators of `n_columns` columns to y, with the bias.
+// Writes the accumulators of `n_columns` columns to y, with the bias, where a panel has all its
+// rows.
+QUERN_PART void store_full_panel(const MatmulTask& task, int64_t first_row, int64_t column,
+                                 int64_t n_columns, const float* accumulator) {
+  float* y = task.y + column * task.y_stride + first_row;
+  for (int64_t c = 0; c < n_columns; ++c) {
+    QUERN_UNROLL
+    for (int lane = 0; lane < kPanelRows; lane += kLanes) {
+      NF sum = n_load(accumulator + lane);
+      if (task.bias != nullptr) sum = n_add(sum, n_load(task.bias + first_row + lane));
+      n_store(y + lane, sum);
+    }
+    y += task.y_stride;
+    accumulator += kPanelRows;
+  }
+}
+
+// The same for any panel.
 QUERN_PART void store_panel(const MatmulTask& task, int64_t first_row, int64_t column,
                             int64_t n_columns, const float* accumulator) {
   const int64_t left = task.n_out - first_row;
   const int64_t n = left < kPanelRows ? left : kPanelRows;
+  if (n == kPanelRows) return store_full_panel(task, first_row, column, n_columns, accumulator);
   for (int64_t c = 0; c < n_columns; ++c) {
     float* y = task.y + (column + c) * task.y_stride + first_row;
     const float* acc = accumulator + c * kPanelRows;
