@@ -34,17 +34,62 @@ Error never_fits(const ModelSource& source, uint64_t budget) {
                    "; allow more memory for models, or less for its keys and values");
 }
 
-// Memory that runs out is the load's error, not the process's end.
-Result<std::unique_ptr<Resident>> load_from(const ModelSource& source) {
+// Gives a lock up for a while.
+class Unlocked {
+ public:
+  explicit Unlocked(std::unique_lock<std::mutex>& lock) : lock_(lock) { lock_.unlock(); }
+  ~Unlocked() { lock_.lock(); }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  std::unique_lock<std::mutex>& lock_;
+};
+
+// Memory that runs out is the load's error, not the process's end. Other errors are the source's to
+// log.
+Result<std::unique_ptr<Resident>> load_from(const ModelSource& source, const Log& log) {
   try {
     return source.load();
   } catch (const std::bad_alloc&) {
-    return Error(ErrorKind::kOutOfMemory, "memory ran out while the model '" + source.name +
-                                              "' was loaded; retry when less is running");
+    Error error(ErrorKind::kOutOfMemory, "memory ran out while the model '" + source.name +
+                                             "' was loaded; retry when less is running");
+    log.error(error.message());
+    return error;
   }
 }
 
 }  // namespace
+
+// A request's place among those who wait for a model, left however its waiting ends. The mutex is
+// held when one is made and when it goes.
+class ModelManager::Place {
+ public:
+  Place(ModelManager& manager, size_t index, const std::string& share)
+      : manager_(manager),
+        index_(index),
+        of_share_(manager.waiting_by_share_.try_emplace(share, 0).first) {
+    manager_.residency_.wait(index_, waiting_, manager_.options_.now());
+    ++of_share_->second;
+    manager_.wake();
+  }
+  ~Place() {
+    if (--of_share_->second == 0) manager_.waiting_by_share_.erase(of_share_);
+    if (waiting_.outcome) return;
+    manager_.residency_.leave(index_, waiting_);
+    manager_.wake();
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  const std::optional<Status>& outcome() const { return waiting_.outcome; }
+
+ private:
+  ModelManager& manager_;
+  size_t index_;
+  std::map<std::string, int32_t, std::less<>>::iterator of_share_;
+  Residency::Waiting waiting_;
+};
 
 ModelManager::Lease& ModelManager::Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
@@ -100,38 +145,53 @@ Result<ModelManager::Lease> ModelManager::acquire(size_t index, const Ask& ask) 
   return Lease(*this, index, *residents_[index], true);
 }
 
+// Precondition: mutex_ is held.
+bool ModelManager::share_is_full_locked(std::string_view share) const {
+  if (options_.max_waiting_per_share <= 0) return false;
+  const auto found = waiting_by_share_.find(share);
+  return found != waiting_by_share_.end() && found->second >= options_.max_waiting_per_share;
+}
+
+bool ModelManager::share_is_full(std::string_view share) const {
+  const std::lock_guard lock(mutex_);
+  return share_is_full_locked(share);
+}
+
+// Precondition: mutex_ is held.
+Status ModelManager::check_room(size_t index, const Ask& ask) const {
+  if (share_is_full_locked(ask.share)) {
+    return Error(ErrorKind::kBusy, "this API key has " +
+                                       std::to_string(options_.max_waiting_per_share) +
+                                       " requests waiting for models to be loaded already, which "
+                                       "is its limit; retry when some are answered");
+  }
+  const auto n_waiting = static_cast<int32_t>(residency_.slot(index).waiting.size());
+  if (n_waiting < options_.max_waiting) return ok_status();
+  return Error(ErrorKind::kBusy, std::to_string(n_waiting) + " requests wait for the model '" +
+                                     sources_[index].name +
+                                     "' to be loaded already, which is the limit; retry later");
+}
+
 // Waits until the model is loaded and used by this request, or cannot be had.
 Status ModelManager::wait_for(size_t index, const Ask& ask, std::unique_lock<std::mutex>& lock) {
-  const auto n_waiting = static_cast<int32_t>(residency_.slot(index).waiting.size());
-  if (n_waiting >= options_.max_waiting) {
-    return Error(ErrorKind::kBusy, std::to_string(n_waiting) + " requests wait for the model '" +
-                                       sources_[index].name +
-                                       "' to be loaded already, which is the limit; retry later");
-  }
-  Residency::Waiting waiting;
-  residency_.wait(index, waiting, options_.now());
-  wake();
-  while (!waiting.outcome) {
-    changed_.wait_for(lock, kLook, [&] { return waiting.outcome.has_value(); });
-    if (waiting.outcome) break;
-    std::optional<Error> over;
+  QUERN_RETURN_IF_ERROR(check_room(index, ask));
+  Place place(*this, index, ask.share);
+  const auto over = [&place] { return place.outcome().has_value(); };
+  while (!changed_.wait_for(lock, kLook, over)) {
     if (ask.deadline && Clock::now() >= *ask.deadline) {
-      over = Error(ErrorKind::kBusy, "the model '" + sources_[index].name +
+      return Error(ErrorKind::kBusy, "the model '" + sources_[index].name +
                                          "' was not loaded within the request's time; allow more "
                                          "time or retry later");
-    } else if (ask.gone) {
-      // Asks the system, so not under the lock.
-      lock.unlock();
-      const bool gone = ask.gone();
-      lock.lock();
-      if (gone) over = Error(ErrorKind::kCancelled, "the client has gone");
     }
-    if (!over || waiting.outcome) continue;
-    residency_.leave(index, waiting);
-    wake();
-    return *over;
+    if (!ask.gone) continue;
+    bool gone = false;
+    {
+      const Unlocked unlocked(lock);  // it asks the system
+      gone = ask.gone();
+    }
+    if (gone && !over()) return Error(ErrorKind::kCancelled, "the client has gone");
   }
-  return *waiting.outcome;
+  return *place.outcome();
 }
 
 ModelManager::Lease ModelManager::peek(size_t index) {
@@ -235,11 +295,8 @@ void ModelManager::load(size_t index, std::unique_lock<std::mutex>& lock) {
   const ModelSource& source = sources_[index];
   lock.unlock();
   const TimePoint begin = Clock::now();
-  auto made = load_from(source);
+  auto made = load_from(source, options_.log);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  if (!made.ok()) {
-    options_.log.error("the model '" + source.name + "' was not loaded: " + made.error().message());
-  }
   lock.lock();
   if (!made.ok()) {
     ++counts_[index].load_failures;

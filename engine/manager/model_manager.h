@@ -9,9 +9,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -26,6 +29,7 @@ struct ManagerOptions {
   uint64_t budget_bytes = UINT64_MAX;  // of all loaded models together
   KeepAlive keep_alive = kForever;     // unless a request says otherwise
   int32_t max_waiting = 512;           // requests that wait for one model; more are kBusy
+  int32_t max_waiting_per_share = 0;   // of one share, for models to be loaded; 0: no such limit
   // How long the next model in line waits for those in use to fall idle by themselves before they
   // are closed to new requests: long beside a load, so that two busy models that do not fit
   // together are not exchanged all the time.
@@ -78,6 +82,7 @@ class ModelManager {
     std::optional<std::chrono::steady_clock::time_point> deadline = {};
     // Whether whoever asked has gone; looked at several times a second.
     std::function<bool()> gone = {};
+    std::string share = {};  // as Request::share
   };
 
   ModelManager(std::vector<ModelSource> sources, ManagerOptions options);
@@ -90,6 +95,8 @@ class ModelManager {
   // figures, when it can never fit; kBusy when too many wait, when the deadline has passed or when
   // the manager drains; kCancelled when `gone`.
   Result<Lease> acquire(size_t index, const Ask& ask);
+  // Whether kBusy is the fault of this share's own waiting requests.
+  bool share_is_full(std::string_view share) const;
   // The model if it is loaded, without using it: it neither is loaded for this nor stays longer.
   Lease peek(size_t index);
   // Unloads it as soon as nobody uses it.
@@ -110,9 +117,13 @@ class ModelManager {
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  class Place;
+
   void run();
   void load(size_t index, std::unique_lock<std::mutex>& lock);
   void unload_now(size_t index, std::unique_lock<std::mutex>& lock);
+  Status check_room(size_t index, const Ask& ask) const;
+  bool share_is_full_locked(std::string_view share) const;
   Status wait_for(size_t index, const Ask& ask, std::unique_lock<std::mutex>& lock);
   void release(size_t index, bool used);
   void wake();
@@ -126,6 +137,7 @@ class ModelManager {
   Residency residency_;
   std::vector<std::unique_ptr<Resident>> residents_;
   std::vector<ModelState> counts_;  // loads, failures, unloads and times; the rest is made fresh
+  std::map<std::string, int32_t, std::less<>> waiting_by_share_;  // nobody stands at 0
   double mean_load_s_ = 0;
   uint64_t n_events_ = 0;  // counts reasons for the thread to look again
   bool draining_ = false;

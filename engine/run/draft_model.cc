@@ -15,6 +15,9 @@ namespace {
 constexpr float kNever = -1e30F;
 // Tokens to catch up with for each token of the answer that may still come: more are not worth it.
 constexpr size_t kCatchUp = 8;
+// Tokens that are missing when the last draft came true: the one drawn behind it, and the last of
+// it, which was not computed. With more a sequence catches up.
+constexpr size_t kUsuallyMissing = 2;
 constexpr double kTimeBlend = 0.2;  // weight of the newest run
 constexpr double kMaxRatio = 4;     // of its time to the estimate, as one slow run is not the rule
 
@@ -91,12 +94,13 @@ std::vector<DraftModel::Active> DraftModel::begin(std::span<DraftJob> jobs) {
   return active;
 }
 
-void DraftModel::draft(std::span<DraftJob> jobs) {
+void DraftModel::draft(std::span<DraftJob> jobs, double spare_ns) {
   using Clock = std::chrono::steady_clock;
   if (gone_) return;
   std::vector<Active> active = begin(jobs);
   while (!active.empty()) {
     const auto start = Clock::now();
+    share_room(active, spare_ns);
     const Status ran = run(active);
     const Status model = runner_->check_model();
     if (!ran.ok() || !model.ok()) {
@@ -111,30 +115,58 @@ void DraftModel::draft(std::span<DraftJob> jobs) {
       if (!one.draws) continue;  // not ready in this step
       if (draw(one, std::span(logits_).subspan(row++ * width, width))) next.push_back(one);
     }
-    note_time(active.size(),
-              std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+    note_time(active, std::chrono::duration<double, std::nano>(Clock::now() - start).count());
     active.swap(next);
   }
 }
 
-// Of runs that draft; those that catch up with a prompt are made once.
-void DraftModel::note_time(size_t n_sequences, double ns) {
-  if (step_tokens_.size() > 2 * n_sequences) return;
+// `active` is in the order of what is missing, so that those who draft come first, as streams do in
+// a plan. The time of a draft is that of runs without anybody who catches up.
+void DraftModel::note_time(std::span<const Active> active, double ns) {
+  StepPlan made;
+  for (const Active& one : active) {
+    if (one.n_tokens == 0) continue;
+    PlannedSequence done;
+    done.first_position = static_cast<int64_t>(one.n_before);
+    done.n_tokens = static_cast<int32_t>(one.n_tokens);
+    made.sequences.push_back(done);
+    made.n_decodes += one.catches_up ? 0 : 1;
+  }
+  meter_.note(made, ns);
+  if (made.n_decodes < static_cast<int32_t>(made.sequences.size())) return;
   run_ns_ = run_ns_ > 0 ? run_ns_ + kTimeBlend * (std::min(ns, kMaxRatio * run_ns_) - run_ns_) : ns;
 }
 
-// One run of the draft model over what is missing of each.
-Status DraftModel::run(std::vector<Active>& active) {
+// How many tokens each gets of the next run. Those who catch up share `spare_ns`.
+void DraftModel::share_room(std::vector<Active>& active, double spare_ns) const {
+  const StepCosts& costs = meter_.costs();
+  auto room = static_cast<size_t>(std::max(shape_.max_step_tokens, shape_.max_running));
+  int64_t n_caught_up = 0;
+  for (Active& one : active) {
+    one.n_before = one.track->n_computed;
+    const size_t missing = one.track->n_missing();
+    one.n_tokens = std::min(missing, room);
+    one.catches_up = missing > kUsuallyMissing;
+    if (one.catches_up) {
+      const auto first = static_cast<int64_t>(one.n_before);
+      const int64_t timely = costs.chunk_within(spare_ns, first, n_caught_up);
+      one.n_tokens = std::min(one.n_tokens, static_cast<size_t>(std::max<int64_t>(timely, 0)));
+      n_caught_up += static_cast<int64_t>(one.n_tokens);
+      spare_ns -= costs.prompt_ns(static_cast<int64_t>(one.n_tokens), first);
+    }
+    one.draws = one.n_tokens > 0 && one.n_tokens == missing;
+    room -= one.n_tokens;
+  }
+}
+
+// One run of the draft model over what each was given of it.
+Status DraftModel::run(const std::vector<Active>& active) {
   step_tokens_.clear();
   slices_.clear();
   outputs_.clear();
-  auto room = static_cast<size_t>(std::max(shape_.max_step_tokens, shape_.max_running));
-  for (Active& one : active) {
+  for (const Active& one : active) {
     Track& track = *one.track;
-    one.n_tokens = std::min(track.n_missing(), room);
-    one.draws = one.n_tokens > 0 && one.n_tokens == track.n_missing();
     if (one.n_tokens == 0) continue;
-    room -= one.n_tokens;
     const auto part = std::span(track.tokens).subspan(track.n_computed, one.n_tokens);
     slices_.push_back({static_cast<int32_t>(step_tokens_.size()),
                        static_cast<int32_t>(one.n_tokens), static_cast<int32_t>(track.n_computed),

@@ -19,6 +19,7 @@
 #include "config/base/result.h"
 #include "engine/kv/page_pool.h"
 #include "engine/kv/page_table.h"
+#include "engine/run/step_cost_meter.h"
 #include "engine/run/step_runner.h"
 #include "engine/sample/sampler.h"
 #include "engine/speculate/drafter.h"
@@ -32,7 +33,7 @@ struct DraftShape {
   int32_t n_pages = 0;
   int32_t page_tokens = 32;
   int32_t max_running = 8;  // jobs at once
-  // Tokens in one run: how much of a prompt it catches up with beside running streams.
+  // Tokens in one run, and so of a prompt that it catches up with, whatever time there is.
   int32_t max_step_tokens = 128;
 };
 
@@ -41,9 +42,10 @@ class DraftModel final : public Drafter {
   // `runner` makes steps of max(max_step_tokens, max_running) tokens and max_running outputs.
   DraftModel(std::unique_ptr<StepRunner> runner, const DraftShape& shape, Log log);
 
-  void draft(std::span<DraftJob> jobs) override;
+  void draft(std::span<DraftJob> jobs, double spare_ns) override;
   double run_ns() const override { return run_ns_; }
   void forget(SequenceId id) override { tracks_.erase(id); }
+  bool gone() const override { return gone_; }
 
   int32_t n_pages_used() const { return pool_.n_used(); }
 
@@ -62,15 +64,18 @@ class DraftModel final : public Drafter {
   struct Active {
     DraftJob* job;
     Track* track;
-    size_t n_tokens = 0;  // in the run that is being made
-    bool draws = false;   // from that run
+    size_t n_before = 0;  // computed before the run that is being made
+    size_t n_tokens = 0;  // in that run
+    bool catches_up = false;
+    bool draws = false;  // from that run
   };
 
   void follow(Track& track, std::span<const TokenId> tokens) const;
   bool find_room(Track& track, int64_t n_positions, std::span<const DraftJob> jobs);
   std::vector<Active> begin(std::span<DraftJob> jobs);
-  Status run(std::vector<Active>& active);
-  void note_time(size_t n_sequences, double ns);
+  void share_room(std::vector<Active>& active, double spare_ns) const;
+  Status run(const std::vector<Active>& active);
+  void note_time(std::span<const Active> active, double ns);
   bool draw(Active& one, std::span<const float> row);
   void give_up(const Error& error);
 
@@ -85,6 +90,7 @@ class DraftModel final : public Drafter {
   std::vector<int32_t> step_tokens_;
   std::vector<ops::SequenceSlice> slices_;
   std::vector<int32_t> outputs_;
+  StepCostMeter meter_;  // of its runs; what it catches up with are prompts to it
   double run_ns_ = 0;
   bool gone_ = false;
 };

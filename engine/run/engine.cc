@@ -155,9 +155,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   loop.limits.n_vocab = model->facts().n_vocab;
   loop.limits.context_tokens = plan.context_tokens;
   loop.max_queued = options.max_queued;
+  loop.turn = options.turn;
 
   const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
-                          loop.budget.max_step_outputs, options.turn};
+                          loop.budget.max_step_outputs};
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> model_runner,
                          ModelRunner::create(model, backend, shape));
   QUERN_ASSIGN_OR_RETURN(const loader::ModelSize size,
@@ -170,10 +171,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
     QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
   }
   const tokenizer::Tokenizer& tokenizer = model->tokenizer();
-  QUERN_ASSIGN_OR_RETURN(auto speculator,
-                         create_speculator(options.speculation, tokenizer, backend,
-                                           {loop.limits.n_vocab, plan.n_pages,
-                                            loop.budget.max_running, options.log, options.turn}));
+  QUERN_ASSIGN_OR_RETURN(
+      auto speculator,
+      create_speculator(options.speculation, tokenizer, backend,
+                        {loop.limits.n_vocab, plan.n_pages, loop.budget.max_running, options.log}));
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> started,
                          EngineLoop::start(std::move(runner), tokenizer, loop, std::move(store),
                                            std::move(speculator)));

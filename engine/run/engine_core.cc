@@ -23,10 +23,6 @@ int64_t max_positions(const Sequence& sequence) {
   return std::max(sequence.n_prompt(), sequence.max_tokens_in_all() - 1);
 }
 
-Error out_of_memory() {
-  return Error(ErrorKind::kOutOfMemory, "memory ran out during a step; retry when less is running");
-}
-
 }  // namespace
 
 Error too_late() {
@@ -36,10 +32,11 @@ Error too_late() {
 }
 
 EngineCore::EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
-                       StoreWorker* store, Speculator* speculator)
+                       const CoreParts& parts)
     : runner_(&runner),
-      store_(store),
-      speculator_(speculator),
+      store_(parts.store),
+      speculator_(parts.speculator),
+      turn_(parts.turn),
       n_vocab_(n_vocab),
       scheduler_(budget),
       sampler_(n_vocab) {
@@ -71,7 +68,7 @@ std::optional<SequenceId> EngineCore::accept_one(Submission submission,
   } catch (const std::bad_alloc&) {
     const auto it = live_.find(id);
     if (it != live_.end()) {
-      fail(it, out_of_memory());
+      fail_for_memory(it);
     } else {
       ++counters_.failed;
       events->fail_out_of_memory();
@@ -124,18 +121,25 @@ void EngineCore::step() {
       save_some(kSaveBytesPerStep);
     }
     if (live_.empty()) return;
-    const std::span<const Speculation> drafts = make_drafts();
+    const TimePoint asked = now();
+    StepTurn::Held turn(turn_);
     const TimePoint begin = now();
+    const std::span<const Speculation> drafts = make_drafts();
+    const TimePoint drafted = now();
     plan_ = scheduler_.plan(meter_.costs(), drafts);
     planned = true;
-    run_step();
-    meter_.note(plan_, std::chrono::duration<double, std::nano>(now() - begin).count());
+    run_step(turn);
+    // What drafts take is weighed on its own (choose_draft_lengths).
+    const auto taken = (begin - asked) + (now() - drafted);
+    meter_.note(plan_, std::chrono::duration<double, std::nano>(taken).count());
   } catch (const std::bad_alloc&) {
-    if (planned) {
-      fail_step(out_of_memory());
-    } else {
-      fail_all(out_of_memory());
-      scheduler_.clear();
+    if (!planned) {
+      fail_all_for_memory();
+      return;
+    }
+    for (const PlannedSequence& one : plan_.sequences) {
+      const auto it = live_.find(one.id);
+      if (it != live_.end()) fail_for_memory(it);
     }
   }
 }
@@ -178,16 +182,26 @@ double EngineCore::predicted_wait_ns() const {
 
 std::map<std::string, int32_t, std::less<>> EngineCore::waiting_by_share() const {
   std::map<std::string, int32_t, std::less<>> out;
-  for (const auto& [name, share] : shares_) out[name] = scheduler_.n_waiting(share);
+  const std::map<ShareId, int32_t> waiting = scheduler_.waiting_by_share();
+  for (const auto& [name, share] : shares_) {
+    const auto found = waiting.find(share);
+    if (found != waiting.end()) out[name] = found->second;
+  }
+  for (const auto& [ticket, loading] : loading_) {
+    const int32_t n = 1 + static_cast<int32_t>(loading.group.siblings.size());
+    out[loading.group.sequence->request().share] += n;
+  }
   return out;
 }
 
-void EngineCore::run_step() {
+// Gives the turn back as soon as the model has computed.
+void EngineCore::run_step(StepTurn::Held& turn) {
   // The oldest sequence can always run, see Scheduler.
   CHECK(!plan_.empty());
   ++counters_.steps;
   counters_.preemptions += plan_.preempted.size();
   const Status ran = run_model();
+  turn.release();
   if (const Status model = runner_->check_model(); !model.ok()) {
     broken_ = model.error();
     fail_all(*broken_);
@@ -405,6 +419,27 @@ void EngineCore::fail(LiveMap::iterator it, const Error& error) {
   } catch (const std::bad_alloc&) {
     live.events->fail_out_of_memory();
   }
+}
+
+// Where there is no memory for an error either.
+void EngineCore::fail_for_memory(LiveMap::iterator it) noexcept {
+  ++counters_.failed;
+  leave(it->first);
+  const std::shared_ptr<EventQueue> events = std::move(it->second.events);
+  live_.erase(it);
+  events->fail_out_of_memory();
+}
+
+// Also when a plan was only half made, which the scheduler is freed of.
+void EngineCore::fail_all_for_memory() noexcept {
+  for (const auto& [ticket, loading] : loading_) {
+    for (const Submission& sibling : loading.group.siblings) sibling.events->fail_out_of_memory();
+    loading.group.events->fail_out_of_memory();
+    counters_.failed += 1 + loading.group.siblings.size();
+  }
+  loading_.clear();
+  while (!live_.empty()) fail_for_memory(live_.begin());
+  scheduler_.clear();
 }
 
 void EngineCore::fail_step(const Error& error) {

@@ -20,6 +20,7 @@
 #include "engine/run/latency_meter.h"
 #include "engine/run/step_cost_meter.h"
 #include "engine/run/step_runner.h"
+#include "engine/run/step_turn.h"
 #include "engine/sample/sampler.h"
 #include "engine/scheduler/scheduler.h"
 #include "engine/sequence/sequence.h"
@@ -54,12 +55,18 @@ struct CoreCounters {
   uint64_t preemptions = 0;
 };
 
+// What a core may have beside its runner; each may be null.
+struct CoreParts {
+  StoreWorker* store = nullptr;  // where computed prompts are kept on disk
+  Speculator* speculator = nullptr;
+  StepTurn* turn = nullptr;  // null: steps never wait
+};
+
 class EngineCore {
  public:
-  // All must outlive the core. `store`, where computed prompts are kept on disk, and `speculator`
-  // may be null.
+  // All must outlive the core.
   EngineCore(StepRunner& runner, const Budget& budget, int64_t n_vocab,
-             StoreWorker* store = nullptr, Speculator* speculator = nullptr);
+             const CoreParts& parts = {});
 
   // Takes a request and its siblings in; memory running out ends them with an event, as everywhere.
   void accept(Submission submission);
@@ -80,8 +87,10 @@ class EngineCore {
   const StepCosts& costs() const { return meter_.costs(); }
   // How long a request that comes now would wait for its first step, as measured so far.
   double predicted_wait_ns() const;
+  // Sequences that wait, also for the disk; shares without any are left out.
   std::map<std::string, int32_t, std::less<>> waiting_by_share() const;
   const CoreCounters& counters() const { return counters_; }
+  SpeculationStats speculation() const;
   const LatencyStats& latency() const { return latency_.stats(); }
   // Set once the model is gone; every later request is to be refused with it.
   const std::optional<Error>& broken() const { return broken_; }
@@ -126,7 +135,7 @@ class EngineCore {
   void enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader);
   ShareId share_of(const std::string& name);
   void sweep();
-  void run_step();
+  void run_step(StepTurn::Held& turn);
   Status run_model();
   void consume_rows(const PlannedSequence& planned, std::span<float> rows);
   Status take_prompt_logprob(Live& live, std::span<const float> row, int64_t position);
@@ -142,10 +151,13 @@ class EngineCore {
   void finish(LiveMap::iterator it, FinishReason reason);
   void fail(LiveMap::iterator it, const Error& error);
   void fail_step(const Error& error);
+  void fail_for_memory(LiveMap::iterator it) noexcept;
+  void fail_all_for_memory() noexcept;
 
   StepRunner* runner_;
   StoreWorker* store_;
   Speculator* speculator_;
+  StepTurn* turn_;
   std::map<uint64_t, Loading> loading_;  // by ticket
   std::deque<Saving> saving_;
   uint64_t last_ticket_ = 0;
@@ -160,7 +172,7 @@ class EngineCore {
   double mean_answer_ = 64;  // tokens; moves with each answer
   std::map<std::string, ShareId, std::less<>> shares_;
   LiveMap live_;
-  StepPlan plan_;  // of the step that is running
+  StepPlan plan_;  // of the step that is running, or was made last
   std::vector<Speculator::Stream> streams_;
   CoreCounters counters_;
   LatencyMeter latency_;

@@ -1,6 +1,8 @@
 // The EngineCore's drafts: guesses of the next tokens, computed along with the last known token and
 // then drawn one by one as if there were none. A token counts only once it is drawn from the row of
 // the tokens before it, all of them drawn too, so no byte depends on what was guessed.
+#include <algorithm>
+
 #include "engine/run/engine_core.h"
 
 namespace quern::engine {
@@ -23,13 +25,31 @@ std::span<const Speculation> EngineCore::make_drafts() {
   const Budget& budget = scheduler_.budget();
   const int32_t n_rows = std::min(budget.max_step_tokens, budget.max_step_outputs) -
                          static_cast<int32_t>(streams_.size());
-  speculator_->propose(streams_, meter_.costs(), n_rows);
+  const auto n_streams = static_cast<int32_t>(std::max<size_t>(streams_.size(), 1));
+  const StepCosts& costs = meter_.costs();
+  speculator_->propose(streams_, costs, n_rows,
+                       costs.prompt_budget_ns(n_streams, budget.max_gap_ns));
   return speculator_->lengths();
 }
 
 std::span<const TokenId> EngineCore::draft_of(const PlannedSequence& planned) const {
   if (planned.n_drafted == 0) return {};
   return speculator_->draft(planned.id).first(static_cast<size_t>(planned.n_drafted));
+}
+
+SpeculationStats EngineCore::speculation() const {
+  SpeculationStats stats;
+  if (speculator_ == nullptr) return stats;
+  stats.on = speculator_->on();
+  const Acceptance& acceptance = speculator_->acceptance();
+  for (int kind = 0; kind < kDraftKinds; ++kind) {
+    if (!acceptance.known(kind)) continue;
+    stats.acceptance[static_cast<size_t>(kind)] = acceptance.rate(kind);
+  }
+  stats.sequences = static_cast<int32_t>(
+      std::count_if(plan_.sequences.begin(), plan_.sequences.end(),
+                    [](const PlannedSequence& planned) { return planned.n_drafted > 0; }));
+  return stats;
 }
 
 // Draws from the first row, and from each further one as long as the draft was right so far.

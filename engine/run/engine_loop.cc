@@ -46,7 +46,8 @@ EngineLoop::EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Toke
       runner_(std::move(runner)),
       store_(std::move(store)),
       speculator_(std::move(speculator)),
-      core_(*runner_, options.budget, options.limits.n_vocab, store_.get(), speculator_.get()) {
+      core_(*runner_, options.budget, options.limits.n_vocab,
+            {store_.get(), speculator_.get(), options_.turn.get()}) {
   stats_.kv_pages_total = options.budget.n_pages;
   stats_.kv_page_bytes = options.kv_page_bytes;
   stats_.draft_kv_bytes = options.draft_kv_bytes;
@@ -159,7 +160,8 @@ Status EngineLoop::check_room(const Request& request, int64_t n_sequences) const
   if (unstarted == 0 && options_.max_queued + slots < 1) {
     return Error(ErrorKind::kBusy, "all places are taken and none may wait; retry later");
   }
-  if (share_is_full_locked(request.share)) {
+  // Who need not wait is not kept from running by those who were taken a moment ago.
+  if (unstarted + n_sequences > slots && share_is_full_locked(request.share)) {
     return Error(ErrorKind::kBusy, "this API key has " +
                                        std::to_string(options_.max_queued_per_share) +
                                        " requests waiting already, which is its limit; retry when "
@@ -223,10 +225,14 @@ bool EngineLoop::turn() {
     expired = deadline_ && Clock::now() >= *deadline_;
   }
   for (Submission& submission : arrived) core_.accept(std::move(submission));
-  if (expired) core_.fail_all(shutting_down());
-  if (core_.broken()) core_.fail_all(*core_.broken());
-  core_.step();
-  publish_stats();
+  try {
+    if (expired) core_.fail_all(shutting_down());
+    if (core_.broken()) core_.fail_all(*core_.broken());
+    core_.step();
+    publish_stats();
+  } catch (const std::bad_alloc&) {
+    // The core counts as busy until its state could be told, so this is tried again at once.
+  }
   return true;
 }
 
@@ -261,6 +267,8 @@ void EngineLoop::publish_stats() {
     stats_.requests_cancelled = counters.cancelled;
     stats_.prompt_tokens = counters.prompt_tokens;
     stats_.completion_tokens = counters.completion_tokens;
+    stats_.speculation = core_.speculation();
+    if (speculator_ && !speculator_->has_drafter()) stats_.draft_kv_bytes = 0;
     stats_.drafted_tokens = counters.drafted_tokens;
     stats_.accepted_tokens = counters.accepted_tokens;
     stats_.steps = counters.steps;

@@ -29,9 +29,10 @@ struct LoopOptions {
   Budget budget;
   AdmissionLimits limits;
   int32_t max_queued = 512;
-  int32_t max_queued_per_share = 0;  // 0: max_queued
-  uint64_t kv_page_bytes = 0;        // for stats
-  uint64_t draft_kv_bytes = 0;       // for stats
+  int32_t max_queued_per_share = 0;          // 0: max_queued
+  uint64_t kv_page_bytes = 0;                // for stats
+  uint64_t draft_kv_bytes = 0;               // for stats
+  std::shared_ptr<StepTurn> turn = nullptr;  // null: steps never wait
   // Text that may wait for one slow reader.
   size_t max_pending_bytes = size_t{4} << 20;
 };

@@ -20,12 +20,10 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(std::shared_ptr<const l
       graph::ForwardPass::create(backend, weights, shape.max_step_tokens, shape.max_step_outputs));
   runner->page_bytes_ = graph::KvStorage::bytes_per_page(*weights, shape.kv_format);
   runner->model_ = std::move(model);
-  runner->turn_ = shape.turn;
   return runner;
 }
 
 Status ModelRunner::run(const ops::StepInputs& inputs, std::span<float> logits) {
-  const StepTurn::Held held(turn_.get());
   return forward_->run(inputs, *cache_, logits);
 }
 

@@ -7,7 +7,6 @@
 
 #include "config/base/result.h"
 #include "engine/run/step_runner.h"
-#include "engine/run/step_turn.h"
 #include "kernels/backend/backend.h"
 #include "models/graph/forward.h"
 #include "models/loader/model.h"
@@ -19,7 +18,6 @@ struct RunnerShape {
   int32_t n_pages = 0;
   int32_t max_step_tokens = 0;
   int32_t max_step_outputs = 0;
-  std::shared_ptr<StepTurn> turn = nullptr;  // null: steps never wait
 };
 
 class ModelRunner final : public StepRunner {
@@ -45,7 +43,6 @@ class ModelRunner final : public StepRunner {
   std::unique_ptr<graph::KvStorage> cache_;
   uint64_t page_bytes_ = 0;
   std::unique_ptr<graph::ForwardPass> forward_;
-  std::shared_ptr<StepTurn> turn_;
 };
 
 }  // namespace quern::engine

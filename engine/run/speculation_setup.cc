@@ -11,8 +11,6 @@
 namespace quern::engine {
 namespace {
 
-constexpr ops::KvFormat kDraftKvFormat = ops::KvFormat::kF16;
-
 std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 }  // namespace
@@ -62,7 +60,7 @@ Result<std::unique_ptr<Speculator>> create_speculator(const SpeculationOptions& 
     shape.max_running = demand.max_running;
     const RunnerShape runner_shape{kDraftKvFormat, shape.n_pages,
                                    std::max(shape.max_step_tokens, shape.max_running),
-                                   shape.max_running, demand.turn};
+                                   shape.max_running};
     QUERN_ASSIGN_OR_RETURN(auto runner,
                            ModelRunner::create(options.draft_model, backend, runner_shape));
     drafter = std::make_unique<DraftModel>(std::move(runner), shape, demand.log);

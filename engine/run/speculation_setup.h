@@ -6,7 +6,6 @@
 #include "config/base/log.h"
 #include "config/base/result.h"
 #include "engine/run/speculation_options.h"
-#include "engine/run/step_turn.h"
 #include "engine/speculate/speculator.h"
 #include "kernels/backend/backend.h"
 #include "models/loader/model.h"
@@ -21,7 +20,8 @@ inline constexpr int64_t kMaxPadding = 256;
 Status check_draft_vocabulary(const tokenizer::Tokenizer& target,
                               const tokenizer::Tokenizer& draft);
 
-// Keys and values of the draft model are f16, whatever the model's are.
+// Of the draft model, whatever the model's is.
+inline constexpr ops::KvFormat kDraftKvFormat = ops::KvFormat::kF16;
 uint64_t draft_bytes_per_page(const SpeculationOptions& options);
 
 struct SpeculatorDemand {
@@ -29,7 +29,6 @@ struct SpeculatorDemand {
   int32_t n_pages = 0;
   int32_t max_running = 1;
   Log log = Log::none();
-  std::shared_ptr<StepTurn> turn = nullptr;  // of the model's own steps
 };
 
 // Null when speculation is off. `backend` must outlive it.

@@ -3,7 +3,8 @@
 // Counted are steps that give every sequence one token (decode), and steps of one prompt's piece of
 // at least kLeastPrompt tokens (prefill); steps of another mix are neither. What was predicted is
 // summed over the very steps that were counted, whatever their batch and depth, so the two rates
-// differ by the error of the prediction only.
+// differ by the error of the prediction only. What a step waits for the turn of another model is
+// not its time: it has its turn when it is run.
 #pragma once
 
 #include <cstdint>

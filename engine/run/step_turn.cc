@@ -1,14 +1,16 @@
 // A ticket lock that sleeps: there are as many who wait as busy models, so waking all is cheap.
 #include "engine/run/step_turn.h"
 
+#include <utility>
+
 namespace quern::engine {
 
 StepTurn::Held::Held(StepTurn* turn) : turn_(turn) {
   if (turn_ != nullptr) turn_->take();
 }
 
-StepTurn::Held::~Held() {
-  if (turn_ != nullptr) turn_->give();
+void StepTurn::Held::release() {
+  if (StepTurn* turn = std::exchange(turn_, nullptr)) turn->give();
 }
 
 void StepTurn::take() {

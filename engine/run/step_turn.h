@@ -2,10 +2,10 @@
 // not fight over the processor's cores.
 //
 // First come, first served: an engine that asks again right after its step stands behind those that
-// wait, so none is starved and each waits for at most one step of every other. Only the computation
-// of a step is taken in turns; planning, drawing and delivery overlap with it. What a step waits
-// counts as its time (StepCostMeter), so prompts are cut into smaller chunks beside another busy
-// model and the bound on gaps holds. Thread-safe.
+// wait, so none is starved and each waits for at most one step of every other. A step's drafts
+// belong to it; drawing and delivery overlap with the steps of others. What a step waits counts as
+// its time where gaps are bounded (StepCostMeter), so prompts are cut into smaller chunks beside
+// another busy model; it does not count in a model's own speed (SpeedMeter). Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -20,7 +20,9 @@ class StepTurn {
   class Held {
    public:
     explicit Held(StepTurn* turn);
-    ~Held();
+    ~Held() { release(); }
+    // Early; the destructor does nothing then.
+    void release();
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
 

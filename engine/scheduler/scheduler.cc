@@ -14,11 +14,6 @@ namespace {
 constexpr double kPromptCharge = 1;
 constexpr double kDecodeCharge = 2;
 
-// What prompts get of a step beside streams at least, so that they end.
-constexpr int64_t kLeastChunk = 8;
-// What they get as long as costs are not known.
-constexpr int64_t kUnknownChunk = 32;
-
 }  // namespace
 
 Scheduler::Scheduler(const Budget& budget)
@@ -173,11 +168,7 @@ int64_t Scheduler::chunk_limit(const PromptRoom& room, int64_t first_position,
                                const StepPlan& plan) const {
   const int64_t tokens = budget_.max_step_tokens - plan.n_tokens;
   if (!room.bounded) return tokens;
-  const StepCosts& costs = *room.costs;
-  int64_t timely = kUnknownChunk - room.n_tokens;
-  if (costs.prompt_token_ns > 0) timely = costs.prompt_tokens_within(room.ns, first_position);
-  if (room.n_tokens == 0) timely = std::max(timely, kLeastChunk);
-  return std::min(tokens, timely);
+  return std::min(tokens, room.costs->chunk_within(room.ns, first_position, room.n_tokens));
 }
 
 void Scheduler::plan_chunk(SequenceId id, PromptRoom& room, StepPlan& plan) {
@@ -209,6 +200,14 @@ void Scheduler::plan_tokens(SequenceId id, int64_t limit, StepPlan& plan) {
   plan.n_tokens += out.n_tokens;
   plan.n_outputs += out.n_outputs;
   plan.sequences.push_back(out);
+}
+
+std::map<ShareId, int32_t> Scheduler::waiting_by_share() const {
+  std::map<ShareId, int32_t> out;
+  for (const auto& [id, found] : entries_) {
+    if (found.state != State::kRunning) ++out[found.ticket.share];
+  }
+  return out;
 }
 
 bool Scheduler::generates(SequenceId id) const {

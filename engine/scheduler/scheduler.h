@@ -114,7 +114,8 @@ class Scheduler {
   bool idle() const { return entries_.empty(); }
   int32_t n_running() const { return static_cast<int32_t>(running_.size()); }
   int32_t n_waiting() const { return static_cast<int32_t>(entries_.size() - running_.size()); }
-  int32_t n_waiting(ShareId share) const { return queue_.size(share); }
+  // Those that wait, for a place or for their leader, by share; shares without any are left out.
+  std::map<ShareId, int32_t> waiting_by_share() const;
   int32_t n_pages_used() const { return pool_.n_used(); }
   int32_t n_pages_idle() const { return pool_.n_idle(); }
   uint64_t n_pages_evicted() const { return tree_.n_evicted(); }

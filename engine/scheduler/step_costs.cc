@@ -46,6 +46,12 @@ int64_t StepCosts::prompt_tokens_within(double ns, int64_t first_position) const
   return n;
 }
 
+int64_t StepCosts::chunk_within(double ns, int64_t first_position, int64_t n_before) const {
+  const int64_t timely =
+      prompt_token_ns > 0 ? prompt_tokens_within(ns, first_position) : kUnknownChunk - n_before;
+  return n_before == 0 ? std::max(timely, kLeastChunk) : timely;
+}
+
 double StepCosts::prompt_budget_ns(int32_t n_decodes, double max_gap_ns) const {
   const double idle_gap = decode_step_ns(n_decodes);
   const double bound = max_gap_ns > 0 ? max_gap_ns : std::max(2 * idle_gap, kLeastGapNs);

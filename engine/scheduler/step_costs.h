@@ -31,6 +31,13 @@ struct StepCosts {
   // prompt_token_ns > 0.
   int64_t prompt_tokens_within(double ns, int64_t first_position) const;
 
+  // What one prompt gets of a step at least, so that it ends, and what all get as long as costs are
+  // not known.
+  static constexpr int64_t kLeastChunk = 8;
+  static constexpr int64_t kUnknownChunk = 32;
+  // Prompt tokens from `first_position` on that fit into `ns` behind the step's `n_before` others.
+  int64_t chunk_within(double ns, int64_t first_position, int64_t n_before) const;
+
   // The bound when none is configured: twice the step without prompts, at least this.
   static constexpr double kLeastGapNs = 50e6;
   // Time for prompts beside `n_decodes` streams when no step is to take longer than `max_gap_ns`

@@ -92,11 +92,6 @@ double WaitQueue::served(ShareId share) const {
   return found == shares_.end() ? 0 : found->second.served;
 }
 
-int32_t WaitQueue::size(ShareId share) const {
-  const auto found = shares_.find(share);
-  return found == shares_.end() ? 0 : static_cast<int32_t>(found->second.by_age.size());
-}
-
 void WaitQueue::clear() {
   shares_.clear();
   present_ = 0;

@@ -50,7 +50,6 @@ class WaitQueue {
   void charge(ShareId share, double tokens);
   double served(ShareId share) const;
   int32_t size() const { return size_; }
-  int32_t size(ShareId share) const;
   // Never allocates.
   void clear();
 

@@ -27,12 +27,15 @@ class Drafter {
  public:
   virtual ~Drafter() = default;
 
-  // Drafts for all jobs together; sequences that are not ready yet, or never, get nothing.
-  virtual void draft(std::span<DraftJob> jobs) = 0;
+  // Drafts for all jobs together; sequences that are not ready yet, or never, get nothing. To make
+  // ready those that are not is to take `spare_ns` at most, as far as its costs are known.
+  virtual void draft(std::span<DraftJob> jobs, double spare_ns) = 0;
   // Measured time of one more token, for all jobs together; 0: not known yet.
   virtual double run_ns() const = 0;
   // The sequence is over; unknown ones are ignored.
   virtual void forget(SequenceId id) = 0;
+  // There will be no drafts any more.
+  virtual bool gone() const { return false; }
 };
 
 }  // namespace quern::engine

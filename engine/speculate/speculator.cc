@@ -15,14 +15,14 @@ constexpr int32_t kProbeSteps = 64;
 
 }  // namespace
 
-void Speculator::propose(std::span<const Stream> streams, const StepCosts& costs,
-                         int32_t n_rows) noexcept {
+void Speculator::propose(std::span<const Stream> streams, const StepCosts& costs, int32_t n_rows,
+                         double spare_ns) noexcept {
   try {
     drafts_.clear();
     lengths_.clear();
     if (streams.empty() || n_rows <= 0) return;
     look_up(streams);
-    make_drafts(choose(costs, static_cast<int32_t>(streams.size()), n_rows));
+    make_drafts(choose(costs, static_cast<int32_t>(streams.size()), n_rows), spare_ns);
   } catch (const std::bad_alloc&) {
     clear();
   }
@@ -68,7 +68,7 @@ std::vector<int32_t> Speculator::choose(const StepCosts& costs, int32_t n_stream
   return lengths;
 }
 
-void Speculator::make_drafts(std::span<const int32_t> lengths) {
+void Speculator::make_drafts(std::span<const int32_t> lengths, double spare_ns) {
   std::vector<DraftJob> jobs;
   for (size_t i = 0; i < plans_.size(); ++i) {
     const Plan& plan = plans_[i];
@@ -87,20 +87,22 @@ void Speculator::make_drafts(std::span<const int32_t> lengths) {
            LookupIndex::continuation(stream.tokens, plan.match, static_cast<size_t>(lengths[i]))});
     }
   }
-  if (!jobs.empty()) run_drafter(jobs);
+  if (!jobs.empty()) run_drafter(jobs, spare_ns);
   for (const Draft& draft : drafts_) {
     lengths_.push_back({draft.id, static_cast<int32_t>(draft.tokens.size())});
   }
 }
 
-// One that is not ready yet has not been tried.
-void Speculator::run_drafter(std::vector<DraftJob>& jobs) {
-  drafter_->draft(jobs);
+// One that is not ready yet has not been tried. Without a draft model the text is all there is, and
+// what the model's guesses were worth must not stand in its way.
+void Speculator::run_drafter(std::vector<DraftJob>& jobs, double spare_ns) {
+  drafter_->draft(jobs, spare_ns);
   for (DraftJob& job : jobs) {
     if (job.drafted.empty()) continue;
     states_.at(job.id).n_idle = 0;
     drafts_.push_back({job.id, kModelKind, std::move(job.drafted)});
   }
+  if (drafter_->gone()) drafter_.reset();
 }
 
 std::span<const TokenId> Speculator::draft(SequenceId id) const {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -44,9 +45,10 @@ class Speculator {
     const grammar::Matcher* matcher = nullptr;  // or null
     int64_t max_tokens = 0;                     // that are worth drafting
   };
-  // Drafts for the next step, at most `n_rows` tokens in all. Each call replaces the last one's
-  // drafts. Never throws: without memory there are no drafts.
-  void propose(std::span<const Stream> streams, const StepCosts& costs, int32_t n_rows) noexcept;
+  // Drafts for the next step, at most `n_rows` tokens in all; `spare_ns` as Drafter::draft. Each
+  // call replaces the last one's drafts. Never throws: without memory there are no drafts.
+  void propose(std::span<const Stream> streams, const StepCosts& costs, int32_t n_rows,
+               double spare_ns = std::numeric_limits<double>::infinity()) noexcept;
   std::span<const Speculation> lengths() const { return lengths_; }
   // Drafted tokens of a sequence; empty if there are none.
   std::span<const TokenId> draft(SequenceId id) const;
@@ -55,6 +57,13 @@ class Speculator {
   void note(SequenceId id, int32_t n_accepted, bool rejected);
   // The sequence is over; unknown ones are ignored.
   void forget(SequenceId id);
+
+  // Among all sequences, which is what a new one begins with.
+  const Acceptance& acceptance() const { return all_; }
+  // There is a draft model that has not failed.
+  bool has_drafter() const { return drafter_ != nullptr; }
+  // Guesses are possible at all.
+  bool on() const { return options_.lookup || has_drafter(); }
 
  private:
   static constexpr double kWeight = 0.1;      // of a token, in its sequence
@@ -80,8 +89,8 @@ class Speculator {
 
   void look_up(std::span<const Stream> streams);
   std::vector<int32_t> choose(const StepCosts& costs, int32_t n_streams, int32_t n_rows);
-  void make_drafts(std::span<const int32_t> lengths);
-  void run_drafter(std::vector<DraftJob>& jobs);
+  void make_drafts(std::span<const int32_t> lengths, double spare_ns);
+  void run_drafter(std::vector<DraftJob>& jobs, double spare_ns);
   void clear();
 
   SpeculatorOptions options_;

@@ -1,9 +1,11 @@
 // What the engine gives back: the stream of one request's events, and counts of the whole engine.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "engine/types/histogram.h"
 #include "engine/types/request.h"
@@ -48,6 +50,20 @@ struct LatencyStats {
   CountHistogram completion_tokens;
 };
 
+// Where guesses of the next tokens come from: what followed the last 1, 2, 3 or 4 tokens before in
+// the sequence, or the draft model.
+inline constexpr std::array<std::string_view, 5> kGuessSources = {"match_1", "match_2", "match_3",
+                                                                  "match_4", "draft_model"};
+
+struct SpeculationStats {
+  bool on = false;  // tokens are guessed ahead where that pays
+  // Probability that a guessed token comes true: a moving average over all sequences, by source,
+  // that each new sequence begins with and by which it is decided whether guessing pays. Nothing
+  // where none was checked yet.
+  std::array<std::optional<double>, kGuessSources.size()> acceptance;
+  int32_t sequences = 0;  // that the last step checked guesses of
+};
+
 struct EngineStats {
   int32_t running = 0;
   int32_t queued = 0;
@@ -70,6 +86,7 @@ struct EngineStats {
   uint64_t kv_pages_evicted = 0;  // computed prompts that were given up
   // How long a request that comes now would wait for its first step, as measured so far.
   double predicted_wait_ms = 0;
+  SpeculationStats speculation;
   DiskStats disk;
   ModelSpeed speed;
   LatencyStats latency;

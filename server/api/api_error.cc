@@ -35,6 +35,11 @@ ApiError from_error(const Error& error) {
   return out;
 }
 
+void blame_key(ApiError& error) {
+  error.status = 429;
+  error.code = "rate_limit_exceeded";
+}
+
 ApiError unknown_model(std::string_view name) {
   // What a client sent is echoed only as far as it is short.
   const std::string shown(name.substr(0, 200));

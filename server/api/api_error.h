@@ -26,6 +26,8 @@ using MaybeError = std::optional<ApiError>;
 ApiError field_error(std::string_view field, std::string message);
 // From the engine or a parser; the status follows the kind.
 ApiError from_error(const Error& error);
+// What was refused as busy is so because of this key's own requests: 429.
+void blame_key(ApiError& error);
 // The model name is not served here: 404.
 ApiError unknown_model(std::string_view name);
 

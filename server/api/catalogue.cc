@@ -99,6 +99,9 @@ MaybeError Catalogue::acquire(size_t index, const engine::ModelManager::Ask& ask
   ApiError error = from_error(lease.error());
   // The file is the server's, not the client's: whatever is wrong with it is no bad request.
   if (error.status == 400 || error.status == 404) error.status = 500;
+  if (lease.error().kind() == ErrorKind::kBusy && manager_->share_is_full(ask.share)) {
+    blame_key(error);
+  }
   const double wait_s = std::chrono::duration<double>(manager_->predicted_wait(index)).count();
   error.retry_after_s = static_cast<int>(std::clamp(std::ceil(wait_s), 1.0, kMaxRetryAfter));
   return error;

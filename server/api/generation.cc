@@ -27,10 +27,7 @@ ApiError submit_error(const engine::Engine& engine, const std::string& share, si
     out.n_context = engine.context_tokens();
   }
   if (error.kind() != ErrorKind::kBusy) return out;
-  if (engine.share_is_full(share)) {
-    out.status = 429;
-    out.code = "rate_limit_exceeded";
-  }
+  if (engine.share_is_full(share)) blame_key(out);
   const double wait_s = std::ceil(engine.stats().predicted_wait_ms / 1000);
   out.retry_after_s = static_cast<int>(std::clamp(wait_s, 1.0, kMaxRetryAfter));
   return out;
@@ -53,7 +50,7 @@ MaybeError acquire_model(const Catalogue& catalogue, size_t index,
                          http::Exchange& exchange, ModelLease& out) {
   exchange.note("model", catalogue.models()[index].id);
   const engine::ModelManager::Ask ask{keep_alive, origin.deadline,
-                                      [&exchange] { return exchange.client_gone(); }};
+                                      [&exchange] { return exchange.client_gone(); }, origin.share};
   return catalogue.acquire(index, ask, out);
 }
 

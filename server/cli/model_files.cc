@@ -18,11 +18,12 @@ namespace {
 // A model in memory, with everything it runs on.
 class SessionResident final : public api::ServedResident {
  public:
+  // `other_bytes`: what it takes beside weights, keys and values.
   SessionResident(std::unique_ptr<Session> session, const api::ListedModel& listed,
-                  uint64_t scratch_bytes)
+                  uint64_t other_bytes)
       : session_(std::move(session)),
         model_(api::serve_model(*session_->engine, listed)),
-        bytes_(model_.facts.file_bytes + session_->engine->kv_bytes() + scratch_bytes) {}
+        bytes_(model_.facts.file_bytes + session_->engine->kv_bytes() + other_bytes) {}
 
   // The engine goes first: what it still holds refers to the model's grammars.
   ~SessionResident() override { session_->engine.reset(); }
@@ -80,6 +81,9 @@ struct Candidate {
   api::ListedModel listed;
   std::shared_ptr<const gguf::GgufFile> file;
   uint64_t scratch_bytes = 0;
+  // Of the draft model, weights and scratch. Whether its vocabulary fits is not known from the
+  // header, so until the model is loaded it counts.
+  uint64_t draft_bytes = 0;
   uint64_t bytes = 0;
 };
 
@@ -103,9 +107,15 @@ Result<Candidate> read_header(const std::string& path, const std::string& alias,
       const loader::MemoryEstimate memory,
       loader::estimate_memory(*sized, {options.context_size, needs.max_sequences,
                                        static_cast<int32_t>(options.max_step_tokens), kv_format}));
-  const uint64_t kv = needs.kv_bytes > 0 ? std::min(needs.kv_bytes, memory.kv) : memory.kv;
+  const int64_t context =
+      options.context_size > 0 ? options.context_size : sized->hyper.context_length;
+  QUERN_ASSIGN_OR_RETURN(const DraftMemory draft,
+                         draft_memory(options, context, needs.max_sequences));
+  const uint64_t wanted_kv = memory.kv + draft.kv;
+  const uint64_t kv = needs.kv_bytes > 0 ? std::min(needs.kv_bytes, wanted_kv) : wanted_kv;
   out.scratch_bytes = memory.scratch;
-  out.bytes = out.listed.facts.file_bytes + kv + memory.scratch;
+  out.draft_bytes = draft.fixed;
+  out.bytes = out.listed.facts.file_bytes + kv + out.scratch_bytes + out.draft_bytes;
   return out;
 }
 
@@ -118,6 +128,7 @@ api::ModelOffer offer_of(Candidate candidate, const Process& process, options::O
   auto opened = std::make_shared<std::shared_ptr<const gguf::GgufFile>>(std::move(candidate.file));
   offer.load = [&process, report, options = std::move(options), needs = std::move(needs),
                 listed = std::move(candidate.listed), scratch = candidate.scratch_bytes,
+                draft_bytes = candidate.draft_bytes,
                 opened]() mutable -> Result<std::unique_ptr<api::ServedResident>> {
     needs.file = std::exchange(*opened, nullptr);
     auto session = open_session(process, options, needs);
@@ -127,8 +138,9 @@ api::ModelOffer offer_of(Candidate candidate, const Process& process, options::O
       return session.error();
     }
     report(listed.id, session->get());
-    return std::unique_ptr<api::ServedResident>(
-        std::make_unique<SessionResident>(std::move(session).value(), listed, scratch));
+    const bool drafts = (*session)->speculation.options.draft_model != nullptr;
+    return std::unique_ptr<api::ServedResident>(std::make_unique<SessionResident>(
+        std::move(session).value(), listed, scratch + (drafts ? draft_bytes : 0)));
   };
   return offer;
 }

@@ -60,6 +60,7 @@ Result<api::AppOptions> app_options(const options::Options& options, const Log& 
   app.manager.log = log;
   // As many as the engine would take.
   app.manager.max_waiting = static_cast<int32_t>(options.max_queued + options.max_sequences);
+  app.manager.max_waiting_per_share = static_cast<int32_t>(options.max_queued_per_key);
   const auto keep_alive = api::parse_keep_alive_option(options.keep_alive);
   if (!keep_alive) {
     return Error(ErrorKind::kInvalidInput, "keep_alive is \"" + options.keep_alive +
@@ -158,6 +159,7 @@ SessionNeeds session_needs(const options::Options& options, const ModelChoice& c
   // So much that the context is the same whoever else is loaded, and so little that others can be.
   if (several && needs.kv_bytes == 0) needs.kv_bytes = choice.budget_bytes / 4;
   if (several) needs.turn = std::make_shared<engine::StepTurn>();
+  needs.draft_for_all = !several;
   if (options.prefix_cache.count > 0) {
     needs.prefix_cache_bytes = static_cast<uint64_t>(options.prefix_cache.count);
   }

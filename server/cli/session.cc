@@ -7,7 +7,6 @@
 #include "kernels/cuda/cuda_devices.h"
 #include "models/graph/weights.h"
 #include "models/loader/embedded_model.h"
-#include "server/cli/draft_options.h"
 
 namespace quern::cli {
 namespace {
@@ -94,8 +93,10 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   engine_options.max_queued_per_share = needs.max_queued_per_key;
   engine_options.max_gap_ms = needs.max_gap_ms;
   engine_options.kv_format = *ops::kv_format_of(options.kv_format);
-  QUERN_ASSIGN_OR_RETURN(session->speculation, open_speculation(options, *session->backend));
-  engine_options.speculation = session->speculation;
+  QUERN_ASSIGN_OR_RETURN(session->speculation,
+                         open_speculation(options, session->model->tokenizer(), *session->backend,
+                                          needs.draft_for_all));
+  engine_options.speculation = session->speculation.options;
   engine_options.turn = needs.turn;
   QUERN_ASSIGN_OR_RETURN(session->engine,
                          engine::Engine::create(session->model, *session->backend, engine_options));

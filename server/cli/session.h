@@ -12,6 +12,7 @@
 #include "kernels/backend/backend.h"
 #include "models/loader/model.h"
 #include "server/cli/command.h"
+#include "server/cli/draft_options.h"
 
 namespace quern::cli {
 
@@ -20,7 +21,7 @@ struct Session {
   hardware::LoadedProfile profile;
   std::unique_ptr<backend::Backend> backend;
   std::shared_ptr<const loader::Model> model;
-  engine::SpeculationOptions speculation;
+  Speculation speculation;
   std::unique_ptr<engine::Engine> engine;
   int threads = 0;
   double load_seconds = 0;
@@ -37,6 +38,7 @@ struct SessionNeeds {
   Log log = Log::none();
   int32_t max_queued_per_key = 0;
   int64_t max_gap_ms = 0;
+  bool draft_for_all = true;  // a draft model that does not fit is an error, see open_speculation()
   std::shared_ptr<engine::StepTurn> turn = nullptr;      // shared by the engines of several models
   std::shared_ptr<const gguf::GgufFile> file = nullptr;  // opened already; null: options.model is
 };

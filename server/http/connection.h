@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/http/access.h"
@@ -49,9 +50,28 @@ struct Site {
   std::atomic<bool> stopping{false};  // no further request on any connection
 };
 
+// One of a counted number, as long as it is there.
+class Counted {
+ public:
+  Counted() = default;
+  explicit Counted(std::atomic<int>& count) : count_(&count) { count_->fetch_add(1); }
+  ~Counted() {
+    if (count_ != nullptr) count_->fetch_sub(1);
+  }
+  Counted(Counted&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+  Counted& operator=(Counted&& other) noexcept {
+    std::swap(count_, other.count_);
+    return *this;
+  }
+
+ private:
+  std::atomic<int>* count_ = nullptr;
+};
+
 struct Connection {
   explicit Connection(Fd socket) : fd(std::move(socket)), peer(peer_address(fd.get())) {}
 
+  Counted counted;  // before the descriptor, so that it goes after it
   Fd fd;
   std::string peer;
   std::string buffer;     // received and not yet consumed

@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -56,6 +57,7 @@ class PollingServer final : public HttpServer {
   using Owned = std::unique_ptr<Connection>;
 
   void poll_loop();
+  void look_at(int fd);
   void watch(int fd, uint32_t events) const;
   void wake() const;
   void accept_from(const Listener& listener);
@@ -133,27 +135,39 @@ void PollingServer::poll_loop() {
                              static_cast<int>(kTick.count()));
     for (int i = 0; i < n; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
-      if (fd == wake_.get()) {
-        uint64_t count = 0;
-        [[maybe_unused]] const ssize_t got = read(fd, &count, sizeof(count));
-        continue;
-      }
-      const auto listener = std::find_if(listeners_.begin(), listeners_.end(),
-                                         [fd](const Listener& l) { return l.fd.get() == fd; });
-      if (listener != listeners_.end()) {
-        accept_from(*listener);
-      } else {
-        on_readable(fd);
+      try {
+        look_at(fd);
+      } catch (const std::bad_alloc&) {
+        connections_.erase(fd);  // one client less
       }
     }
-    take_back();
-    if (site_.stopping.load()) close_listeners();
-    if (const auto now = Clock::now(); now >= next_tick || site_.stopping.load()) {
-      expire(now);
-      next_tick = now + kTick;
+    try {
+      take_back();
+      if (site_.stopping.load()) close_listeners();
+      if (const auto now = Clock::now(); now >= next_tick || site_.stopping.load()) {
+        expire(now);
+        next_tick = now + kTick;
+      }
+    } catch (const std::bad_alloc&) {
+      // Those it concerned are closed; the others have their turn again.
     }
   }
   connections_.clear();
+}
+
+void PollingServer::look_at(int fd) {
+  if (fd == wake_.get()) {
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = read(fd, &count, sizeof(count));
+    return;
+  }
+  const auto listener = std::find_if(listeners_.begin(), listeners_.end(),
+                                     [fd](const Listener& l) { return l.fd.get() == fd; });
+  if (listener != listeners_.end()) {
+    accept_from(*listener);
+  } else {
+    on_readable(fd);
+  }
 }
 
 void PollingServer::accept_from(const Listener& listener) {
@@ -194,7 +208,8 @@ void PollingServer::admit(Fd socket) {
   send_without_delay(fd);
   auto connection = std::make_unique<Connection>(std::move(socket));
   connection->deadline = Clock::now() + site_.limits.keep_alive;
-  const bool full = open_.fetch_add(1) >= site_.limits.max_connections;
+  const bool full = open_.load() >= site_.limits.max_connections;
+  connection->counted = Counted(open_);
   watch(fd, EPOLLIN | EPOLLRDHUP);
   if (full) {
     refuse(std::move(connection), 503,
@@ -229,7 +244,6 @@ void PollingServer::drain_lingering(int fd) {
     if (state == IoState::kTimeout) return;
     if (state == IoState::kClosed) {
       connections_.erase(fd);
-      open_.fetch_sub(1);
       return;
     }
   }
@@ -243,7 +257,6 @@ void PollingServer::on_readable(int fd) {
   const IoState state = receive(fd, connection.buffer, size_t{16} << 10, Clock::time_point::min());
   if (state == IoState::kClosed) {
     connections_.erase(found);
-    open_.fetch_sub(1);
     return;
   }
   if (state == IoState::kTimeout) return;
@@ -280,7 +293,13 @@ void PollingServer::dispatch(Owned connection) {
   }
   // std::function wants a copyable task, hence the raw pointer; the task takes it over.
   Connection* raw = connection.get();
-  if (pool.submit([this, raw] { serve_on_worker(Owned(raw)); })) {
+  bool taken = false;
+  try {
+    taken = pool.submit([this, raw] { serve_on_worker(Owned(raw)); });
+  } catch (const std::bad_alloc&) {
+    // As if there were no place.
+  }
+  if (taken) {
     [[maybe_unused]] Connection* const handed_over = connection.release();
     return;
   }
@@ -292,14 +311,19 @@ void PollingServer::dispatch(Owned connection) {
   refuse(std::move(connection), 503, "The server is busy with other requests; try again shortly.");
 }
 
+// Memory that runs out ends the connection, like everything that a request cannot be told.
 void PollingServer::serve_on_worker(Owned connection) {
-  const AfterServe after = serve(*connection, site_);
+  AfterServe after = AfterServe::kClose;
+  try {
+    after = serve(*connection, site_);
+  } catch (const std::bad_alloc&) {
+    after = AfterServe::kClose;
+  }
   connection->lingering = after == AfterServe::kLinger;
   if (after == AfterServe::kClose) {
     const std::lock_guard lock(mutex_);
     busy_.erase(connection->fd.get());
     connection.reset();
-    open_.fetch_sub(1);
     return;
   }
   give_back(std::move(connection));
@@ -309,7 +333,11 @@ void PollingServer::give_back(Owned connection) {
   {
     const std::lock_guard lock(mutex_);
     busy_.erase(connection->fd.get());
-    returned_.push_back(std::move(connection));
+    try {
+      returned_.push_back(std::move(connection));
+    } catch (const std::bad_alloc&) {
+      connection.reset();
+    }
   }
   wake();
 }
@@ -346,7 +374,6 @@ void PollingServer::expire(Clock::time_point now) {
       at = connections_.erase(at);
     } else {
       at = connections_.erase(at);
-      open_.fetch_sub(1);
     }
   }
   for (Owned& connection : late) {

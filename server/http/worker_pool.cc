@@ -7,6 +7,7 @@
 namespace quern::http {
 
 bool WorkerPool::start_thread() {
+  threads_.reserve(threads_.size() + 1);
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
   pthread_t thread{};

@@ -32,7 +32,7 @@ constexpr std::string_view kGauge = "gauge";
 constexpr std::string_view kCounter = "counter";
 
 // Per model. Counters go on when a model is unloaded and loaded again.
-constexpr std::array<Metric<EngineStats>, 29> kEngineMetrics = {{
+constexpr std::array<Metric<EngineStats>, 31> kEngineMetrics = {{
     {"quern_requests_running", kGauge, "Sequences being computed.",
      [](const EngineStats& s) { return real(s.running); }},
     {"quern_requests_queued", kGauge, "Requests waiting for a place.",
@@ -82,6 +82,11 @@ constexpr std::array<Metric<EngineStats>, 29> kEngineMetrics = {{
     {"quern_speculated_tokens_accepted_total", kCounter,
      "Of those, tokens that were guessed right.",
      [](const EngineStats& s) { return real(s.accepted_tokens); }},
+    {"quern_speculation_enabled", kGauge, "1 where tokens are guessed ahead while that pays.",
+     [](const EngineStats& s) { return s.speculation.on ? 1.0 : 0.0; }},
+    {"quern_speculation_requests", kGauge,
+     "Sequences that the last step checked guesses of; 0 where none pays.",
+     [](const EngineStats& s) { return real(s.speculation.sequences); }},
     {"quern_draft_kv_bytes", kGauge, "Keys and values of the draft model.",
      [](const EngineStats& s) { return real(s.draft_kv_bytes); }},
     // Tokens per second of the steps so far; 0 while there was none, or where nothing was
@@ -182,11 +187,32 @@ struct ModelFigures {
   std::array<Label, 1> labels() const { return {Label{"model", id}}; }
 };
 
+// One sample per source of guesses that have been checked; no family without a sample.
+void write_acceptance(Exposition& out, const std::vector<ModelFigures>& models) {
+  bool begun = false;
+  for (const ModelFigures& one : models) {
+    for (size_t i = 0; i < engine::kGuessSources.size(); ++i) {
+      const std::optional<double>& rate = one.stats.speculation.acceptance[i];
+      if (!rate) continue;
+      if (!begun) {
+        out.family("quern_speculation_acceptance_ratio", kGauge,
+                   "Probability that a guessed token comes true, as measured lately, by the source "
+                   "of the guess: what decides whether guessing pays.");
+      }
+      begun = true;
+      const std::array<Label, 2> labels = {Label{"model", one.id},
+                                           Label{"source", engine::kGuessSources[i]}};
+      out.sample(labels, *rate);
+    }
+  }
+}
+
 void write_models(Exposition& out, const std::vector<ModelFigures>& models) {
   for (const auto& metric : kEngineMetrics) {
     out.family(metric.name, metric.type, metric.help);
     for (const ModelFigures& one : models) out.sample(one.labels(), metric.read(one.stats));
   }
+  write_acceptance(out, models);
   for (const HistogramMetric& metric : kHistograms) {
     out.family(metric.name, "histogram", metric.help);
     for (const ModelFigures& one : models) metric.write(out, one.labels(), one.stats.latency);

@@ -91,6 +91,15 @@ TEST_F(PrefixTreeTest, GivesUpTheLeastRecentlyUsedLeafFirst) {
   check();
 }
 
+// Whatever the order of use: a page that nobody can reach any more would be lost.
+TEST_F(PrefixTreeTest, AParentStaysUntilItsChildrenHaveGone) {
+  const auto path = put({1, 2, 3, 4});
+  tree_.touch(std::span(path).subspan(1));  // the child is the more recent of the two
+  ASSERT_TRUE(tree_.evict_one());
+  EXPECT_EQ(find({1, 2, 3, 4}).size(), 1U);
+  check();
+}
+
 TEST_F(PrefixTreeTest, PagesInUseStay) {
   const auto path = put({1, 2, 3, 4});
   for (const PageId page : path) pool_.add_reference(page);

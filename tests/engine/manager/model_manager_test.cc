@@ -211,6 +211,50 @@ TEST_F(ModelManagerTest, TooManyWhoWaitAreTurnedAway) {
   first.join();
 }
 
+TEST_F(ModelManagerTest, WhoWaitsForLoadsCountsAgainstHisShare) {
+  start({1, 1}, {.max_waiting_per_share = 2});
+  for (Script& script : scripts_) script.may_load = false;
+  std::atomic<bool> gone{false};
+  std::vector<std::thread> waiting;
+  for (const size_t index : {0U, 1U}) {  // for any model
+    waiting.emplace_back([&, index] {
+      const auto lease =
+          manager_->acquire(index, {.gone = [&] { return gone.load(); }, .share = "a"});
+      EXPECT_EQ(lease.error().kind(), ErrorKind::kCancelled);
+    });
+    EXPECT_TRUE(eventually([&] { return manager_->state(index).waiting == 1; }));
+  }
+  EXPECT_TRUE(manager_->share_is_full("a"));
+  EXPECT_FALSE(manager_->share_is_full("b"));
+  const auto third = manager_->acquire(0, {.share = "a"});
+  ASSERT_FALSE(third.ok());
+  EXPECT_EQ(third.error().kind(), ErrorKind::kBusy);
+  EXPECT_NE(third.error().message().find("this API key has 2 requests"), std::string::npos);
+  waiting.emplace_back([&] { EXPECT_TRUE(manager_->acquire(0, {.share = "b"}).ok()); });
+  EXPECT_TRUE(eventually([&] { return manager_->state(0).waiting == 2; }));
+  gone = true;  // those of "a" leave
+  EXPECT_TRUE(eventually([&] { return !manager_->share_is_full("a"); }));
+  for (Script& script : scripts_) script.may_load = true;
+  for (std::thread& one : waiting) one.join();
+  // Who need not wait is not counted.
+  auto first = manager_->acquire(0, {.share = "a"});
+  auto second = manager_->acquire(0, {.share = "a"});
+  EXPECT_TRUE(manager_->acquire(0, {.share = "a"}).ok());
+}
+
+// A look at the client that fails, as when memory runs out, leaves nothing behind that a load would
+// write to later.
+TEST_F(ModelManagerTest, WhoeverIsThrownOutWaitsNoLonger) {
+  start({1}, {.max_waiting_per_share = 1});
+  scripts_[0].may_load = false;
+  const ModelManager::Ask ask{.gone = []() -> bool { throw std::bad_alloc(); }, .share = "a"};
+  EXPECT_THROW(static_cast<void>(manager_->acquire(0, ask)), std::bad_alloc);
+  EXPECT_EQ(manager_->state(0).waiting, 0);
+  EXPECT_FALSE(manager_->share_is_full("a"));
+  scripts_[0].may_load = true;
+  EXPECT_TRUE(manager_->acquire(0, {.share = "a"}).ok());
+}
+
 TEST_F(ModelManagerTest, DrainEndsTheWaitingAndDrainsTheLoaded) {
   start({1, 1});
   { const auto lease = manager_->acquire(0, {}); }

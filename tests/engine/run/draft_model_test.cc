@@ -2,6 +2,8 @@
 // and whoever else runs; anything else about it costs speed only.
 #include "engine/run/draft_model.h"
 
+#include <thread>
+
 #include "speculation_fixture.h"
 
 namespace quern::engine {
@@ -78,6 +80,42 @@ TEST_F(DraftModelTest, CatchesUpWithPromptsInPieces) {
   expect_answers(8);
   EXPECT_GT(counters_.drafted_tokens, 50U);
   EXPECT_EQ(counters_.accepted_tokens, counters_.drafted_tokens);
+}
+
+// On a draft model that takes a millisecond per token, with room for twenty beside the streams.
+TEST_F(DraftModelTest, CatchesUpInTheTimeThatStreamsAllow) {
+  auto runner = std::make_unique<FakeRunner>(letter_vocabulary_size(), 64, kPageTokens);
+  std::vector<size_t> pieces;
+  runner->before_run = [&](int64_t, const ops::StepInputs& inputs) {
+    pieces.push_back(inputs.tokens.size());
+    std::this_thread::sleep_for(std::chrono::milliseconds(inputs.tokens.size()));
+    return ok_status();
+  };
+  DraftShape shape;
+  shape.n_vocab = shape.n_vocab_target = letter_vocabulary_size();
+  shape.context_tokens = 1000;
+  shape.n_pages = 64;
+  shape.page_tokens = kPageTokens;
+  shape.max_running = 2;
+  DraftModel model(std::move(runner), shape, Log::none());
+  const std::vector<TokenId> text(200, kFirstByte);
+  const SamplingParams sampling;
+  bool ready = false;
+  for (int step = 0; step < 40 && !ready; ++step) {
+    DraftJob jobs[] = {
+        {.id = 1, .tokens = text, .sampling = &sampling, .n_wanted = 1, .n_left = 100}};
+    model.draft(jobs, 20e6);
+    ready = !jobs[0].drafted.empty();
+  }
+  ASSERT_TRUE(ready);
+  ASSERT_GT(pieces.size(), 5U);
+  EXPECT_EQ(pieces[0], 32U);  // nothing is known yet
+  // A sleep takes no less than it was asked for, so more never fit; a machine that stalls measures
+  // too much.
+  for (size_t i = 1; i + 1 < pieces.size(); ++i) {
+    EXPECT_LE(pieces[i], 20U) << i;
+    EXPECT_GE(pieces[i], 8U) << i;
+  }
 }
 
 TEST_F(DraftModelTest, DraftsForSomeWhenItsPagesRunOut) {

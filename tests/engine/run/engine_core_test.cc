@@ -390,6 +390,24 @@ TEST_F(EngineCoreTest, SlowReaderIsFailedAndNobodyElse) {
   EXPECT_EQ(collect(*other).end.kind, Event::Kind::kFinished);
 }
 
+// So that a runner which is measured (MeteredRunner) counts no other model's time as its own.
+TEST_F(EngineCoreTest, AStepIsNotRunBeforeItsTurn) {
+  start({});
+  StepTurn turn;
+  core_ = std::make_unique<EngineCore>(*runner_, Budget{2, 16, 4, 200, kPageTokens},
+                                       letter_vocabulary_size(), CoreParts{.turn = &turn});
+  const auto events = submit(request(1));
+  auto others_step = std::make_unique<StepTurn::Held>(&turn);
+  std::thread engine([&] { core_->step(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(runner_->n_steps, 0);
+  others_step.reset();
+  engine.join();
+  EXPECT_EQ(runner_->n_steps, 1);
+  const StepTurn::Held free_again(&turn);
+  events->cancel();
+}
+
 TEST_F(EngineCoreTest, NoTokensWanted) {
   start({});
   Request r = request(1);

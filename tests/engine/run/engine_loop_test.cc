@@ -254,6 +254,33 @@ TEST_F(EngineLoopTest, OneKeyCannotFillTheQueue) {
   EXPECT_TRUE(loop_->submit(other).ok());
 }
 
+// The limit is one of waiting: places that are free are anybody's.
+TEST_F(EngineLoopTest, AKeysLimitKeepsNobodyFromAFreePlace) {
+  start(512, 4, milliseconds(20), 1);
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (uint64_t i = 0; i < 4; ++i) {  // faster than a step, so that none runs yet
+    auto stream = loop_->submit(request(i, 100));
+    ASSERT_TRUE(stream.ok()) << stream.error().message();
+    streams.push_back(std::move(*stream));
+  }
+}
+
+// A leader waits and its siblings wait for it: they count as they did when they came.
+TEST_F(EngineLoopTest, SiblingsCountAgainstTheirKey) {
+  start(512, 1, milliseconds(5), 3);
+  auto running = loop_->submit(request(9, 100));
+  ASSERT_TRUE(running.ok());
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.running == 1; }));
+  auto group = loop_->submit_group({request(1, 100), request(1, 100), request(1, 100)});
+  ASSERT_TRUE(group.ok());
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.queued == 3; }));
+  EXPECT_TRUE(loop_->share_is_full(""));
+  EXPECT_FALSE(loop_->submit(request(2)).ok());
+  group->clear();
+  ASSERT_TRUE(eventually([](const EngineStats& s) { return s.queued == 0; }));
+  EXPECT_TRUE(loop_->submit(request(2)).ok());
+}
+
 TEST_F(EngineLoopTest, DrainLetsRunningRequestsFinish) {
   start(512, 4, milliseconds(1));
   auto stream = loop_->submit(request(1, 20));

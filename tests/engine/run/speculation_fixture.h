@@ -18,7 +18,7 @@ class ScriptedDrafter final : public Drafter {
   using Script = std::function<std::vector<TokenId>(DraftJob&)>;
   explicit ScriptedDrafter(Script script) : script_(std::move(script)) {}
 
-  void draft(std::span<DraftJob> jobs) override {
+  void draft(std::span<DraftJob> jobs, double /*spare_ns*/) override {
     for (DraftJob& job : jobs) {
       job.drafted = script_(job);
       EXPECT_LE(job.drafted.size(), static_cast<size_t>(job.n_wanted));
@@ -74,8 +74,8 @@ class SpeculationFixture : public testing::Test {
     start_plain(shape);
     speculator_ = std::make_unique<Speculator>(SpeculatorOptions{lookup, kDraftTokens, false},
                                                std::move(drafter));
-    core_ = std::make_unique<EngineCore>(*runner_, budget(shape), letter_vocabulary_size(), nullptr,
-                                         speculator_.get());
+    core_ = std::make_unique<EngineCore>(*runner_, budget(shape), letter_vocabulary_size(),
+                                         CoreParts{.speculator = speculator_.get()});
   }
   void start(const Shape& shape, ScriptedDrafter::Script script) {
     start(shape, std::make_unique<ScriptedDrafter>(std::move(script)));

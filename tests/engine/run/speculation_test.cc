@@ -1,7 +1,9 @@
 // Drafts in the engine: whatever is guessed, the answers are those without; right guesses save
 // steps, wrong ones leave no trace.
+#include <atomic>
 #include <limits>
 #include <new>
+#include <thread>
 
 #include "engine/grammar/gbnf.h"
 #include "engine/grammar/json_schema.h"
@@ -257,6 +259,85 @@ TEST_F(SpeculationTest, ComputedPromptsHoldNoWrongGuess) {
     next.prompt = prompts[i];
     expect_same(hot[i], plain(next));
   }
+}
+
+// What a draft model may take to catch up is what prompts would get of the step.
+TEST_F(SpeculationTest, DraftersAreToldHowMuchTimeStreamsLeave) {
+  class Watcher final : public Drafter {
+   public:
+    explicit Watcher(std::vector<double>& spare) : spare_(spare) {}
+    void draft(std::span<DraftJob>, double spare_ns) override { spare_.push_back(spare_ns); }
+    double run_ns() const override { return 0; }
+    void forget(SequenceId) override {}
+
+   private:
+    std::vector<double>& spare_;
+  };
+  std::vector<double> spare;
+  start({}, std::make_unique<Watcher>(spare));
+  submit(request(1));
+  run_all();
+  ASSERT_GT(spare.size(), 3U);
+  for (const double ns : spare) EXPECT_GE(ns, StepCosts::kLeastGapNs / 2);
+}
+
+TEST_F(SpeculationTest, WhatGuessesWereWorthIsTold) {
+  start_plain({});
+  EXPECT_FALSE(core_->speculation().on);
+  start({}, truthful());
+  SpeculationStats stats = core_->speculation();
+  EXPECT_TRUE(stats.on);
+  for (const auto& rate : stats.acceptance) EXPECT_FALSE(rate.has_value());
+  Request r = spelled();
+  r.sampling.ignore_end_of_generation = true;
+  submit(r);
+  int32_t most = 0;
+  while (!core_->idle()) {
+    core_->step();
+    most = std::max(most, core_->speculation().sequences);
+  }
+  EXPECT_EQ(most, 1);
+  stats = core_->speculation();
+  ASSERT_TRUE(stats.acceptance[kModelKind].has_value());
+  EXPECT_GT(*stats.acceptance[kModelKind], 0.9);
+  EXPECT_FALSE(stats.acceptance[0].has_value());
+}
+
+// Guessing and checking are one turn: another model's step never comes in between.
+TEST_F(SpeculationTest, DraftsBelongToTheStepsTurn) {
+  StepTurn turn;
+  std::atomic<bool> other_had_it{false};
+  std::thread other;
+  start_plain({});
+  speculator_ =
+      std::make_unique<Speculator>(SpeculatorOptions{false, kDraftTokens, false},
+                                   std::make_unique<ScriptedDrafter>([&](DraftJob& job) {
+                                     if (!other.joinable()) {
+                                       other = std::thread([&] {
+                                         const StepTurn::Held held(&turn);
+                                         other_had_it = true;
+                                       });
+                                       std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                                     }
+                                     return truth(job);
+                                   }));
+  core_ = std::make_unique<EngineCore>(*runner_, budget({}), letter_vocabulary_size(),
+                                       CoreParts{.speculator = speculator_.get(), .turn = &turn});
+  bool checked = false;
+  runner_->before_run = [&](int64_t, const ops::StepInputs& inputs) {
+    if (inputs.tokens.size() > 1 && other.joinable() && !checked) {
+      EXPECT_FALSE(other_had_it);
+      checked = true;
+    }
+    return ok_status();
+  };
+  Request r = spelled();
+  r.sampling.ignore_end_of_generation = true;
+  submit(r);
+  run_all();
+  EXPECT_TRUE(checked);
+  ASSERT_TRUE(other.joinable());
+  other.join();
 }
 
 TEST_F(SpeculationTest, CancelWhileADraftIsComputed) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace quern::engine {
@@ -456,6 +457,44 @@ TEST(Scheduler, KeysShareTheMachine) {
   }
   const std::vector<SequenceId> first(order.begin(), order.begin() + 6);
   EXPECT_EQ(first, (std::vector<SequenceId>{1, 21, 2, 22, 3, 23}));
+}
+
+// One that was away saves nothing up: else it would have the machine to itself for as long.
+TEST(Scheduler, AKeyThatComesBackStartsLevel) {
+  Budget budget = small();
+  budget.max_running = 1;
+  Scheduler scheduler(budget);
+  for (SequenceId id = 1; id <= 20; ++id) ASSERT_TRUE(add(scheduler, id, 8, 9, {.share = 1}).ok());
+  const auto next = [&] {
+    const StepPlan plan = scheduler.plan();
+    scheduler.commit(plan);
+    const SequenceId id = plan.sequences[0].id;
+    scheduler.remove(id);
+    return id;
+  };
+  for (int i = 0; i < 10; ++i) next();
+  const double served = scheduler.served(1);
+  EXPECT_GE(served, 80);
+  for (SequenceId id = 21; id <= 30; ++id) ASSERT_TRUE(add(scheduler, id, 8, 9, {.share = 2}).ok());
+  EXPECT_EQ(scheduler.served(2), served);
+  std::vector<SequenceId> order;
+  for (int i = 0; i < 6; ++i) order.push_back(next());
+  EXPECT_EQ(order, (std::vector<SequenceId>{11, 21, 12, 22, 13, 23}));
+}
+
+TEST(Scheduler, WhoWaitsIsCountedByKey) {
+  Budget budget = small();
+  budget.max_running = 1;
+  Scheduler scheduler(budget);
+  ASSERT_TRUE(add_text(scheduler, 1, 4, 1, {.share = 1}).ok());
+  ASSERT_TRUE(add_text(scheduler, 2, 4, 1, {.share = 1, .leader = 1}).ok());  // held
+  ASSERT_TRUE(add(scheduler, 3, 4, 5, {.share = 2}).ok());
+  using Waiting = std::map<ShareId, int32_t>;
+  EXPECT_EQ(scheduler.waiting_by_share(), (Waiting{{1, 2}, {2, 1}}));
+  scheduler.commit(scheduler.plan());
+  EXPECT_EQ(scheduler.waiting_by_share(), (Waiting{{1, 1}, {2, 1}}));
+  scheduler.remove(3);
+  EXPECT_EQ(scheduler.waiting_by_share(), (Waiting{{1, 1}}));
 }
 
 TEST(Scheduler, PriorityGoesFirstButNobodyWaitsForEver) {

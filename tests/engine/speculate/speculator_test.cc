@@ -14,7 +14,7 @@ class ConstantDrafter final : public Drafter {
  public:
   static constexpr TokenId kToken = 77;
 
-  void draft(std::span<DraftJob> jobs) override {
+  void draft(std::span<DraftJob> jobs, double /*spare_ns*/) override {
     if (out_of_memory) throw std::bad_alloc();
     ++n_calls;
     for (DraftJob& job : jobs) {
@@ -24,7 +24,9 @@ class ConstantDrafter final : public Drafter {
   }
   double run_ns() const override { return 1; }
   void forget(SequenceId id) override { known.erase(id); }
+  bool gone() const override { return has_failed; }
 
+  bool has_failed = false;
   int n_calls = 0;
   bool out_of_memory = false;
   bool ready = true;
@@ -150,6 +152,41 @@ TEST(Speculator, NewSequencesBeginWithWhatOthersHaveSeen) {
   const std::vector<Speculator::Stream> fresh = {stream(31, kRepetitive)};
   speculator.propose(fresh, cheap_rows(), 16);
   EXPECT_TRUE(speculator.draft(31).empty());
+}
+
+// Else the rate of a draft model that is no more would keep the text from being tried.
+TEST(Speculator, ADraftModelThatHasFailedLeavesTheTextToItself) {
+  auto drafter = std::make_unique<ConstantDrafter>();
+  ConstantDrafter& seen = *drafter;
+  Speculator speculator({.max_tokens = 2, .adaptive = false}, std::move(drafter));
+  const std::vector<Speculator::Stream> streams = {stream(1, kRepetitive)};
+  speculator.propose(streams, {}, 16);
+  for (int i = 0; i < 10; ++i) speculator.note(1, 0, true);  // matches of that length are wrong
+  speculator.propose(streams, {}, 16);
+  EXPECT_EQ(draft_of(speculator, 1), (std::vector<TokenId>{77, 77}));
+  EXPECT_TRUE(speculator.has_drafter());
+  seen.ready = false;
+  seen.has_failed = true;
+  speculator.propose(streams, {}, 16);
+  EXPECT_FALSE(speculator.has_drafter());
+  EXPECT_TRUE(speculator.on());
+  speculator.propose(streams, {}, 16);
+  EXPECT_EQ(draft_of(speculator, 1), (std::vector<TokenId>{5, 6}));
+}
+
+TEST(Speculator, TellsWhatWasMeasuredAndNothingElse) {
+  Speculator speculator({.max_tokens = 2, .adaptive = false}, std::make_unique<ConstantDrafter>());
+  const std::vector<Speculator::Stream> streams = {stream(1, kRepetitive), stream(2, kFresh)};
+  speculator.propose(streams, {}, 16);
+  for (int kind = 0; kind < kDraftKinds; ++kind) {
+    EXPECT_FALSE(speculator.acceptance().known(kind)) << kind;
+  }
+  speculator.note(1, 1, true);
+  speculator.note(2, 2, false);
+  for (int kind = 0; kind < kDraftKinds; ++kind) {
+    EXPECT_EQ(speculator.acceptance().known(kind), kind == 3 || kind == kModelKind) << kind;
+  }
+  EXPECT_LT(speculator.acceptance().rate(3), speculator.acceptance().rate(kModelKind));
 }
 
 TEST(Speculator, WithoutMemoryThereAreNoDrafts) {

@@ -197,6 +197,36 @@ TEST_F(Lifecycle, AClientThatLeavesWhileItsModelIsLoadedIsNoticed) {
   EXPECT_EQ(first_.model.engine.requests().size(), 1U);
 }
 
+TEST_F(Lifecycle, WaitingForAModelCountsAgainstTheKey) {
+  AppOptions options;
+  options.api_keys = {"one", "two"};
+  options.manager.max_waiting_per_share = 1;
+  start(options);
+  first_.may_load = false;
+  const auto send = [&](RawClient& client, const std::string& key, const char* model) {
+    std::string request = completion_request(model);
+    request.insert(request.find("Content-Length"), "Authorization: Bearer " + key + "\r\n");
+    client.send(request);
+  };
+  RawClient patient(app_->port());
+  send(patient, "one", "first");
+  EXPECT_TRUE(eventually([&] { return app_->catalogue().state(0).waiting == 1; }));
+  for (const char* model : {"first", "second"}) {
+    RawClient client(app_->port());
+    send(client, "one", model);
+    const RawResponse refused = client.read_response();
+    EXPECT_EQ(refused.status, 429);
+    EXPECT_FALSE(refused.header("retry-after").empty());
+    EXPECT_NE(refused.body.find("rate_limit_exceeded"), std::string::npos) << refused.body;
+  }
+  RawClient other(app_->port());
+  send(other, "two", "first");
+  EXPECT_TRUE(eventually([&] { return app_->catalogue().state(0).waiting == 2; }));
+  first_.may_load = true;
+  EXPECT_EQ(patient.read_response().status, 200);
+  EXPECT_EQ(other.read_response().status, 200);
+}
+
 TEST_F(Lifecycle, WaitingForAModelCountsAgainstTheRequestsTime) {
   AppOptions options;
   options.request_timeout = 1s;

@@ -85,6 +85,7 @@ engine::EngineStats stats_of(uint64_t n) {
   stats.requests_accepted = stats.requests_finished = stats.requests_failed = n;
   stats.requests_cancelled = stats.prompt_tokens = stats.cached_tokens = n;
   stats.completion_tokens = stats.steps = stats.preemptions = stats.kv_pages_evicted = n;
+  stats.drafted_tokens = stats.accepted_tokens = n;
   stats.disk = {n, n, n, n, n};
   for (uint64_t i = 0; i < n; ++i) {
     engine::LatencyStats& latency = stats.latency;
@@ -111,7 +112,8 @@ TEST(ModelCounters, CountersAreSummedAndGaugesAreNot) {
         &engine::EngineStats::requests_failed, &engine::EngineStats::requests_cancelled,
         &engine::EngineStats::prompt_tokens, &engine::EngineStats::cached_tokens,
         &engine::EngineStats::completion_tokens, &engine::EngineStats::steps,
-        &engine::EngineStats::preemptions, &engine::EngineStats::kv_pages_evicted}) {
+        &engine::EngineStats::preemptions, &engine::EngineStats::kv_pages_evicted,
+        &engine::EngineStats::drafted_tokens, &engine::EngineStats::accepted_tokens}) {
     EXPECT_EQ(sum.*member, expected.*member);
   }
   EXPECT_EQ(sum.disk.pages_saved, 7U);
@@ -162,6 +164,64 @@ TEST(Metrics, AreWellFormedAndOutliveUnloading) {
   EXPECT_EQ(value(metrics, "quern_model_loaded", "tiny"), 0);
   EXPECT_EQ(value(metrics, "quern_model_unloads_total", "tiny"), 1);
   EXPECT_EQ(value(metrics, "quern_requests_accepted_total", "tiny"), 1);
+}
+
+// What somebody who runs the server is promised to find, in the form in which it can be used.
+TEST(Metrics, TellWhatADashboardNeeds) {
+  tests::FakeModel model;
+  engine::SpeculationStats speculation;
+  speculation.on = true;
+  speculation.sequences = 3;
+  speculation.acceptance[1] = 0.25;
+  speculation.acceptance[4] = 0.75;
+  model.engine.set({.speculation = speculation});
+  AppOptions options;
+  options.port = 0;
+  auto app = App::create(options, {model.served()});
+  ASSERT_TRUE(app.ok()) << app.error().message();
+  ASSERT_TRUE((*app)->start().ok());
+  const auto parsed = tests::parse_exposition(tests::get((*app)->port(), "/metrics").body);
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message();
+  const std::pair<const char*, const char*> kPromised[] = {
+      {"quern_time_to_first_token_seconds", "histogram"},
+      {"quern_inter_token_latency_seconds", "histogram"},
+      {"quern_request_queue_time_seconds", "histogram"},
+      {"quern_request_prefill_tokens_per_second", "histogram"},
+      {"quern_request_decode_tokens_per_second", "histogram"},
+      {"quern_prefill_tokens_per_second", "gauge"},
+      {"quern_prefill_predicted_tokens_per_second", "gauge"},
+      {"quern_decode_tokens_per_second", "gauge"},
+      {"quern_decode_predicted_tokens_per_second", "gauge"},
+      {"quern_kv_pages", "gauge"},
+      {"quern_kv_pages_used", "gauge"},
+      {"quern_kv_pages_idle", "gauge"},
+      {"quern_kv_pages_evicted_total", "counter"},
+      {"quern_prompt_tokens_total", "counter"},
+      {"quern_prompt_tokens_cached_total", "counter"},
+      {"quern_preemptions_total", "counter"},
+      {"quern_speculation_enabled", "gauge"},
+      {"quern_speculation_requests", "gauge"},
+      {"quern_speculation_acceptance_ratio", "gauge"},
+      {"quern_speculated_tokens_total", "counter"},
+      {"quern_speculated_tokens_accepted_total", "counter"},
+  };
+  for (const auto& [name, type] : kPromised) {
+    ASSERT_TRUE(parsed->contains(name)) << name;
+    EXPECT_EQ(parsed->at(name).type, type) << name;
+    EXPECT_TRUE(parsed->at(name).help.ends_with(".")) << name;
+    for (const auto& [sample, value] : parsed->at(name).samples) {
+      EXPECT_EQ(sample.second.at("model"), "tiny") << name;
+    }
+  }
+  // Of what was never checked nothing is told.
+  const auto& acceptance = parsed->at("quern_speculation_acceptance_ratio").samples;
+  const auto rate = [&](const char* source) {
+    return acceptance.at(
+        {"quern_speculation_acceptance_ratio", {{"model", "tiny"}, {"source", source}}});
+  };
+  EXPECT_EQ(acceptance.size(), 2U);
+  EXPECT_EQ(rate("match_2"), 0.25);
+  EXPECT_EQ(rate("draft_model"), 0.75);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -55,6 +56,17 @@ class Models : public ::testing::Test {
     return logprobs["token_logprobs"].dump() + logprobs["top_logprobs"].dump();
   }
 
+  static RawResponse ask(const ServerProcess& server, const std::string& model) {
+    return tests::post_json(server.port(), "/v1/completions",
+                            R"({"prompt":"x","max_tokens":2,"model":")" + model + "\"}");
+  }
+  std::string log() const { return (scratch_.path() / "log").string(); }
+  std::string log_text() const {
+    std::ifstream in(log());
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  static constexpr const char* kDemo = QUERN_SOURCE_DIR "/models/demo/stories260K.gguf";
   tests::ScratchDirectory scratch_;
 };
 
@@ -178,6 +190,75 @@ TEST_F(Models, WhatCannotBeServedIsSaidAtTheStart) {
     EXPECT_NE(text.find(one.says), std::string::npos) << text;
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
   }
+}
+
+// One draft model beside two models, of which it fits one.
+TEST_F(Models, ADraftModelIsUsedWhereItsVocabularyFits) {
+  const std::string draft = write("draft.gguf", 7, "llama");
+  const std::vector<std::string> both = {
+      write("a.gguf", 1, "llama"), kDemo, "--alias", "a,demo", "--draft-model", draft};
+  const std::string other =
+      "from the text so far only: the draft model has another vocabulary: "
+      "token ";
+  {
+    ServerProcess server(both, log());
+    ASSERT_GT(server.port(), 0);
+    EXPECT_NE(server.summary().find("from the text so far or with"), std::string::npos)
+        << server.summary();
+    EXPECT_EQ(ask(server, "demo").status, 200);
+    EXPECT_NE(log_text().find(other), std::string::npos) << log_text();
+    const auto metrics = tests::parse_exposition(tests::get(server.port(), "/metrics").body);
+    ASSERT_TRUE(metrics.ok()) << metrics.error().message();
+    const auto& draft_bytes = metrics->at("quern_draft_kv_bytes").samples;
+    EXPECT_GT(draft_bytes.at({"quern_draft_kv_bytes", {{"model", "a"}}}), 0);
+    EXPECT_EQ(draft_bytes.at({"quern_draft_kv_bytes", {{"model", "demo"}}}), 0);
+    const auto& enabled = metrics->at("quern_speculation_enabled").samples;
+    EXPECT_EQ(enabled.at({"quern_speculation_enabled", {{"model", "demo"}}}), 1);
+  }
+  {  // asked for
+    std::vector<std::string> asked = both;
+    asked.insert(asked.end(), {"--speculative", "draft"});
+    const ServerProcess server(asked, log());
+    ASSERT_GT(server.port(), 0);
+    EXPECT_EQ(ask(server, "a").status, 200);
+    const RawResponse refused = ask(server, "demo");
+    EXPECT_EQ(refused.status, 500);
+    EXPECT_NE(refused.body.find("another vocabulary"), std::string::npos) << refused.body;
+  }
+  // Named beside one model it is meant for that one.
+  ServerProcess alone({kDemo, "--draft-model", draft}, log());
+  EXPECT_EQ(alone.wait(10s), 1);
+  EXPECT_NE(log_text().find("another vocabulary"), std::string::npos) << log_text();
+}
+
+TEST_F(Models, ADraftModelsMemoryIsKnownBeforeItIsLoaded) {
+  const std::string a = write("a.gguf", 1, "llama");
+  const auto bytes_of = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {a, "--alias", "a", "--no-preload"});
+    const ServerProcess server(options);
+    const auto before = server.metrics("quern_model_bytes").get<uint64_t>();
+    EXPECT_EQ(ask(server, "a").status, 200);
+    EXPECT_EQ(server.metrics("quern_model_bytes").get<uint64_t>(), before);
+    return before;
+  };
+  const uint64_t without = bytes_of({});
+  const uint64_t with = bytes_of({"--draft-model", write("draft.gguf", 7, "llama")});
+  const uint64_t file = std::filesystem::file_size(scratch_.path() / "draft.gguf");
+  EXPECT_GT(with, without + file);
+}
+
+TEST_F(Models, ALoadThatFailsIsLoggedOnce) {
+  const std::string a = write("a.gguf", 1, "llama");
+  const std::string b = write("b.gguf", 2, "llama");
+  const ServerProcess server({a, b}, log());
+  ASSERT_GT(server.port(), 0);
+  std::ofstream(b, std::ios::binary | std::ios::trunc) << "GGUF and no more";
+  EXPECT_EQ(ask(server, "b").status, 500);
+  const std::string text = log_text();
+  const std::string line = "the model 'b' was not loaded: ";
+  const size_t first = text.find(line);
+  ASSERT_NE(first, std::string::npos) << text;
+  EXPECT_EQ(text.find(line, first + 1), std::string::npos) << text;
 }
 
 TEST_F(Models, TheLogAsJson) {

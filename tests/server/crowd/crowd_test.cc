@@ -6,17 +6,12 @@
 #include <random>
 #include <thread>
 
-#include "config/hardware/profile.h"
-#include "kernels/cpu/cpu_backend.h"
-#include "models/loader/embedded_model.h"
-#include "server/api/app/app.h"
-#include "tests/server/support/raw_client.h"
+#include "demo_server.h"
 
 namespace quern::api {
 namespace {
 
 using tests::RawClient;
-using tests::RawResponse;
 
 // What of an answer must not change from one time to the next.
 std::string essence(const std::string& body) {
@@ -28,69 +23,22 @@ std::string essence(const std::string& body) {
   return parsed->dump();
 }
 
-class CrowdTest : public testing::Test {
- protected:
-  void SetUp() override {
-    if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
-    auto backend = cpu::create_cpu_backend({.profile = hardware::probe_hardware(), .threads = 2});
-    ASSERT_TRUE(backend.ok()) << backend.error().message();
-    backend_ = std::move(*backend);
-    auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
-    ASSERT_TRUE(file.ok()) << file.error().message();
-    auto model = loader::Model::load(*file, *backend_);
-    ASSERT_TRUE(model.ok()) << model.error().message();
-    model_ = *model;
-  }
-  void TearDown() override {
-    app_.reset();
-    engine_.reset();
-  }
+using CrowdTest = DemoServer;
 
-  void serve(const engine::EngineOptions& options, std::vector<std::string> keys = {}) {
-    app_.reset();
-    engine_.reset();
-    auto engine = engine::Engine::create(model_, *backend_, options);
-    ASSERT_TRUE(engine.ok()) << engine.error().message();
-    engine_ = std::move(*engine);
-    AppOptions front;
-    front.port = 0;
-    front.api_keys = std::move(keys);
-    auto app = App::create(front, {describe_model(*engine_, "demo", "")});
-    ASSERT_TRUE(app.ok()) << app.error().message();
-    app_ = std::move(*app);
-    ASSERT_TRUE(app_->start().ok());
-  }
-
-  std::string post(const std::string& path, const std::string& body,
-                   const std::string& headers = "") const {
-    RawClient client(app_->port());
-    client.send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers +
-                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-    const RawResponse response = client.read_response(std::chrono::seconds(120));
-    return response.status == 200 ? response.body
-                                  : "status " + std::to_string(response.status) + response.body;
-  }
-
-  static std::string request(uint32_t seed) {
-    static const char* const kBeginnings[] = {
-        "Once upon a time", "One day, a little girl named Lily found",
-        "The big dog was very sad because he could not find his red ball. He looked in the house, "
-        "in the garden and under the old tree, and then he asked his friend the cat: "};
-    Json body;
-    body["prompt"] = kBeginnings[seed % 3];
-    body["seed"] = seed;
-    body["max_tokens"] = 20 + seed % 30;
-    body["temperature"] = seed % 4 == 0 ? 0.0 : 0.9;
-    if (seed % 5 == 0) body["logprobs"] = 2;
-    if (seed % 6 == 0) body["n"] = 3;
-    return body.dump();
-  }
-
-  std::unique_ptr<backend::Backend> backend_;
-  std::shared_ptr<const loader::Model> model_;
-  std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<App> app_;
-};
+std::string request(uint32_t seed) {
+  static const char* const kBeginnings[] = {
+      "Once upon a time", "One day, a little girl named Lily found",
+      "The big dog was very sad because he could not find his red ball. He looked in the house, "
+      "in the garden and under the old tree, and then he asked his friend the cat: "};
+  Json body;
+  body["prompt"] = kBeginnings[seed % 3];
+  body["seed"] = seed;
+  body["max_tokens"] = 20 + seed % 30;
+  body["temperature"] = seed % 4 == 0 ? 0.0 : 0.9;
+  if (seed % 5 == 0) body["logprobs"] = 2;
+  if (seed % 6 == 0) body["n"] = 3;
+  return body.dump();
+}
 
 TEST_F(CrowdTest, AnswersAreTheSameAloneAndInACrowd) {
   constexpr uint32_t kRequests = 12;

@@ -142,6 +142,7 @@ engine::EngineStats FakeEngine::stats() const {
   const std::lock_guard lock(mutex_);
   stats.requests_accepted = requests_.size();
   stats.predicted_wait_ms = behaviour_.wait_ms;
+  stats.speculation = behaviour_.speculation;
   return stats;
 }
 
