@@ -32,6 +32,9 @@ struct LoopOptions {
   int32_t max_queued_per_share = 0;  // 0: max_queued
   uint64_t kv_page_bytes = 0;        // for stats
   uint64_t draft_kv_bytes = 0;       // for stats
+  // What each adapter's file holds, for names on disk; without it prompts computed with an adapter
+  // are not kept there.
+  std::vector<std::optional<Digest>> adapter_digests = {};
   // Text that may wait for one slow reader.
   size_t max_pending_bytes = size_t{4} << 20;
 };
@@ -60,6 +63,7 @@ class EngineLoop {
   EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
              const LoopOptions& options, std::unique_ptr<StoreWorker> store,
              std::unique_ptr<Speculator> speculator);
+  std::vector<Digest> page_names(const Request& request) const;
   Status check_room(const Request& request, int64_t n_sequences) const;
   bool share_is_full_locked(std::string_view share) const;
   void run();
