@@ -11,6 +11,7 @@
 #include "engine/run/engine.h"
 #include "kernels/backend/backend.h"
 #include "models/loader/model.h"
+#include "server/cli/adapter_options.h"
 #include "server/cli/command.h"
 
 namespace quern::cli {
@@ -20,6 +21,8 @@ struct Session {
   hardware::LoadedProfile profile;
   std::unique_ptr<backend::Backend> backend;
   std::shared_ptr<const loader::Model> model;
+  std::vector<AdapterChoice> adapter_choices;
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters;  // of them
   engine::SpeculationOptions speculation;
   std::unique_ptr<engine::Engine> engine;
   int threads = 0;
