@@ -9,7 +9,7 @@
 namespace quern::engine {
 
 bool PrefixTree::Order::less(const Place& a, const Place& b) {
-  if (a.share != b.share) return a.share < b.share;
+  if (a.space != b.space) return a.space < b.space;
   if (a.parent != b.parent) return a.parent < b.parent;
   return std::lexicographical_compare(a.tokens.begin(), a.tokens.end(), b.tokens.begin(),
                                       b.tokens.end());
@@ -29,37 +29,37 @@ PrefixTree::~PrefixTree() {
 
 PrefixTree::Place PrefixTree::place(PageId page) const {
   const auto width = static_cast<size_t>(page_tokens_);
-  return {node(page).share, node(page).parent,
+  return {node(page).space, node(page).parent,
           std::span(tokens_).subspan(static_cast<size_t>(page) * width, width)};
 }
 
-std::optional<PageId> PrefixTree::child(ShareId share, PageId parent,
+std::optional<PageId> PrefixTree::child(PromptSpace space, PageId parent,
                                         std::span<const TokenId> tokens) const {
   CHECK(tokens.size() == static_cast<size_t>(page_tokens_));
-  const auto found = nodes_in_order_.find(Place{share, parent, tokens});
+  const auto found = nodes_in_order_.find(Place{space, parent, tokens});
   if (found == nodes_in_order_.end()) return std::nullopt;
   return *found;
 }
 
-void PrefixTree::find(ShareId share, std::span<const TokenId> tokens, size_t max_pages,
+void PrefixTree::find(PromptSpace space, std::span<const TokenId> tokens, size_t max_pages,
                       std::vector<PageId>& out) const {
   const auto width = static_cast<size_t>(page_tokens_);
   PageId parent = kRoot;
   for (size_t i = 0; i < max_pages && (i + 1) * width <= tokens.size(); ++i) {
-    const auto next = child(share, parent, tokens.subspan(i * width, width));
+    const auto next = child(space, parent, tokens.subspan(i * width, width));
     if (!next) return;
     out.push_back(*next);
     parent = *next;
   }
 }
 
-PageId PrefixTree::insert(ShareId share, PageId parent, std::span<const TokenId> tokens,
+PageId PrefixTree::insert(PromptSpace space, PageId parent, std::span<const TokenId> tokens,
                           PageId page, uint64_t creator) {
   CHECK(parent == kRoot || contains(parent));
-  if (const auto there = child(share, parent, tokens)) return *there;
+  if (const auto there = child(space, parent, tokens)) return *there;
   CHECK(!contains(page));
   Node& fresh = node(page);
-  fresh.share = share;
+  fresh.space = space;
   fresh.parent = parent;
   fresh.creator = creator;
   std::copy(tokens.begin(), tokens.end(),
@@ -104,7 +104,7 @@ bool PrefixTree::evict_one() {
 }
 
 bool PrefixTree::has_child(PageId page) const {
-  const auto next = nodes_in_order_.lower_bound(Place{node(page).share, page, {}});
+  const auto next = nodes_in_order_.lower_bound(Place{node(page).space, page, {}});
   return next != nodes_in_order_.end() && node(*next).parent == page;
 }
 
@@ -113,7 +113,7 @@ void PrefixTree::forget(PageId page) {
   // Always down to a leaf first; a node is visited once per child and once to go.
   PageId at = page;
   while (true) {
-    const auto next = nodes_in_order_.lower_bound(Place{node(at).share, at, {}});
+    const auto next = nodes_in_order_.lower_bound(Place{node(at).space, at, {}});
     if (next != nodes_in_order_.end() && node(*next).parent == at) {
       at = *next;
       continue;
@@ -155,7 +155,7 @@ std::optional<std::string> PrefixTree::check_integrity() const {
     const PageId parent = node(page).parent;
     if (parent == kRoot) continue;
     if (!pool_->kept(parent)) return name + " cannot be reached";
-    if (node(parent).share != node(page).share) return name + " is below another share";
+    if (node(parent).space != node(page).space) return name + " is below another share or adapter";
     if (pool_->reference_count(page) > 0 && pool_->reference_count(parent) == 0) {
       return name + " is in use, its parent is not";
     }

@@ -3,12 +3,14 @@
 // 0 on and, by the reproducibility contract, equal bytes.
 //
 // Each share (API key) has a tree of its own: nobody learns from his own speed what others asked.
-// Nodes are compared by their tokens, never by a hash alone. The tree keeps its pages in the pool;
-// a page that no sequence uses is given up when room is needed, the least recently used first and
-// children before parents. Leaves it to the Scheduler when to look, to put in and to give up.
-// One thread only. Invariant: a page is kept in the pool exactly when it is a node.
+// So has each set of adapters, since it computes other keys and values of the same tokens. Nodes
+// are compared by their tokens, never by a hash alone. The tree keeps its pages in the pool; a page
+// that no sequence uses is given up when room is needed, the least recently used first and children
+// before parents. Leaves it to the Scheduler when to look, to put in and to give up. One thread
+// only. Invariant: a page is kept in the pool exactly when it is a node.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -24,6 +26,16 @@ namespace quern::engine {
 // Those who share computed prompts with each other, and the machine fairly with the rest.
 using ShareId = uint32_t;
 
+// Where equal tokens mean equal pages: a share, and a set of adapters of the model.
+struct PromptSpace {
+  // A bare share is its space without adapters.
+  PromptSpace(ShareId of, uint64_t with = 0) : share(of), adapters(with) {}
+
+  ShareId share;
+  uint64_t adapters;  // number of the set; 0: none
+  auto operator<=>(const PromptSpace&) const = default;
+};
+
 class PrefixTree {
  public:
   static constexpr PageId kRoot = -1;
@@ -35,14 +47,15 @@ class PrefixTree {
   PrefixTree& operator=(const PrefixTree&) = delete;
 
   // Appends the pages of the longest known path of `tokens` to `out`, `max_pages` at most.
-  void find(ShareId share, std::span<const TokenId> tokens, size_t max_pages,
+  void find(PromptSpace space, std::span<const TokenId> tokens, size_t max_pages,
             std::vector<PageId>& out) const;
   // The child of `parent` that holds exactly these page_tokens tokens.
-  std::optional<PageId> child(ShareId share, PageId parent, std::span<const TokenId> tokens) const;
+  std::optional<PageId> child(PromptSpace space, PageId parent,
+                              std::span<const TokenId> tokens) const;
   // Makes `page`, which holds these page_tokens tokens, a child of `parent` (a node or kRoot).
   // Returns the page that stands for them: `page`, or one that was there before. `creator` is
   // whoever computed it. Strong guarantee when memory runs out.
-  PageId insert(ShareId share, PageId parent, std::span<const TokenId> tokens, PageId page,
+  PageId insert(PromptSpace space, PageId parent, std::span<const TokenId> tokens, PageId page,
                 uint64_t creator);
   bool contains(PageId page) const { return pool_->kept(page); }
   uint64_t creator(PageId page) const;
@@ -62,16 +75,16 @@ class PrefixTree {
 
  private:
   struct Node {
-    ShareId share = 0;
+    PromptSpace space = 0;
     PageId parent = kRoot;
     uint64_t creator = 0;
     // Neighbours in the order of use; the sentinel has index n_pages.
     int32_t older = 0;
     int32_t newer = 0;
   };
-  // What orders nodes: share, parent, tokens.
+  // What orders nodes: space, parent, tokens.
   struct Place {
-    ShareId share;
+    PromptSpace space;
     PageId parent;
     std::span<const TokenId> tokens;  // empty: before all children
   };

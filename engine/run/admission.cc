@@ -2,6 +2,7 @@
 #include "engine/run/admission.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "engine/grammar/constraint.h"
@@ -38,6 +39,30 @@ Status validate_prompt(const Request& request, const AdmissionLimits& limits) {
   return ok_status();
 }
 
+Status validate_adapters(const Request& request, const AdmissionLimits& limits) {
+  int32_t before = -1;
+  for (const AdapterUse& use : request.adapters) {
+    if (use.adapter < 0 || use.adapter >= limits.n_adapters) {
+      return Error(ErrorKind::kInvalidInput,
+                   "there is no adapter number " + std::to_string(use.adapter) +
+                       "; the model is served with " + std::to_string(limits.n_adapters) +
+                       " adapters, counted from 0");
+    }
+    if (use.adapter <= before) {
+      return Error(ErrorKind::kInvalidInput, "adapter number " + std::to_string(use.adapter) +
+                                                 " is named twice or out of order; name each "
+                                                 "once, ascending");
+    }
+    before = use.adapter;
+    if (!(std::fabs(use.scale) <= kMaxAdapterScale)) {
+      return Error(ErrorKind::kInvalidInput,
+                   "the scale of adapter number " + std::to_string(use.adapter) + " is " +
+                       std::to_string(use.scale) + "; it must be from -1000 to 1000");
+    }
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Status validate_request(const Request& request, const AdmissionLimits& limits) {
@@ -70,6 +95,7 @@ Status validate_request(const Request& request, const AdmissionLimits& limits) {
                  "the grammar was compiled for another vocabulary than this model's; compile it "
                  "for this one");
   }
+  QUERN_RETURN_IF_ERROR(validate_adapters(request, limits));
   QUERN_RETURN_IF_ERROR(validate_stop_strings(request.stop));
   return validate_sampling(request.sampling, limits.n_vocab);
 }

@@ -18,6 +18,7 @@ struct BatchSource {
   std::span<const TokenId> tokens;  // all known tokens
   std::span<const int32_t> pages;
   std::span<const TokenId> draft = {};  // what may follow them
+  std::span<const AdapterUse> adapters = {};
 };
 
 class BatchBuilder {
@@ -29,6 +30,7 @@ class BatchBuilder {
   std::vector<int32_t> tokens_;
   std::vector<ops::SequenceSlice> slices_;
   std::vector<int32_t> outputs_;
+  std::vector<ops::AdapterUse> adapters_;  // of all sequences, one after the other
 };
 
 }  // namespace quern::engine

@@ -83,9 +83,11 @@ Status check_options(const EngineOptions& options) {
 
 // Leaves room for the models' own pages, which the page cache must keep for speed, and a tenth of
 // the rest for everything else.
-uint64_t memory_for_cache(const loader::Model& model, const loader::Model* draft) {
+uint64_t memory_for_cache(const loader::Model& model, const EngineOptions& options) {
   const uint64_t available = hardware::probe_memory().available_bytes;
-  const uint64_t files = model.facts().file_bytes + (draft ? draft->facts().file_bytes : 0);
+  const loader::Model* draft = options.speculation.draft_model.get();
+  uint64_t files = model.facts().file_bytes + (draft ? draft->facts().file_bytes : 0);
+  for (const auto& adapter : options.adapters) files += adapter->facts().file_bytes;
   const uint64_t weights = std::min(available, files);
   return (available - weights) / 10 * 9;
 }
@@ -132,7 +134,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   demand.context_trained = std::max<int64_t>(1, model->facts().context_length);
   demand.max_sequences = loop.budget.max_running;
   demand.kv_bytes_option = options.kv_bytes;
-  demand.available_bytes = memory_for_cache(*model, options.speculation.draft_model.get());
+  demand.available_bytes = memory_for_cache(*model, options);
   const uint64_t page_bytes =
       graph::KvStorage::bytes_per_page(*model->weights(), options.kv_format);
   // A page of the draft model for each of the model's.
@@ -154,11 +156,12 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   loop.max_queued_per_share = options.max_queued_per_share;
   loop.limits.n_vocab = model->facts().n_vocab;
   loop.limits.context_tokens = plan.context_tokens;
+  loop.limits.n_adapters = static_cast<int32_t>(options.adapters.size());
   loop.max_queued = options.max_queued;
   loop.turn = options.turn;
 
   const RunnerShape shape{options.kv_format, plan.n_pages, options.max_step_tokens,
-                          loop.budget.max_step_outputs};
+                          loop.budget.max_step_outputs, options.adapters};
   QUERN_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> model_runner,
                          ModelRunner::create(model, backend, shape));
   QUERN_ASSIGN_OR_RETURN(const loader::ModelSize size,
@@ -169,6 +172,9 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const loader::Mod
   std::unique_ptr<StoreWorker> store;
   if (!options.page_directory.empty() && loop.budget.max_idle_pages > 0) {
     QUERN_ASSIGN_OR_RETURN(store, open_store(model, backend, options, loop));
+    for (const auto& adapter : options.adapters) {
+      loop.adapter_digests.push_back(model_digest(adapter->file(), options.page_directory));
+    }
   }
   const tokenizer::Tokenizer& tokenizer = model->tokenizer();
   QUERN_ASSIGN_OR_RETURN(

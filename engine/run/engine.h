@@ -19,6 +19,7 @@
 #include "engine/types/request.h"
 #include "engine/types/stream.h"
 #include "kernels/backend/backend.h"
+#include "models/loader/adapter.h"
 #include "models/loader/model.h"
 
 namespace quern::engine {
@@ -43,6 +44,8 @@ struct EngineOptions {
   hardware::Measured machine;      // what EngineStats::speed is predicted from
   // Shared by the engines of one process; null: this one never waits for another.
   std::shared_ptr<StepTurn> turn = nullptr;
+  // Bound to the model by Adapter::load(); Request::adapters counts them.
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters = {};
 };
 
 class Engine {

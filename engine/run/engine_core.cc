@@ -15,6 +15,8 @@ namespace {
 // What a step may copy for the disk: about a millisecond.
 constexpr uint64_t kSaveBytesPerStep = uint64_t{8} << 20;
 constexpr double kAnswerBlend = 0.1;  // weight of the newest answer's length
+// Sets of adapters that are told apart at once. Clients choose scales, so there is no end of them.
+constexpr size_t kMaxAdapterSets = 1024;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
@@ -83,6 +85,21 @@ ShareId EngineCore::share_of(const std::string& name) {
   return shares_.try_emplace(name, next).first->second;
 }
 
+// A number is never used for two sets. When there are too many sets all are numbered anew, and what
+// was computed under the old numbers is not found again.
+uint64_t EngineCore::adapter_set_of(const std::vector<AdapterUse>& adapters) {
+  if (adapters.empty()) return 0;
+  if (const auto found = adapter_sets_.find(adapters); found != adapter_sets_.end()) {
+    return found->second;
+  }
+  if (adapter_sets_.size() >= kMaxAdapterSets) adapter_sets_.clear();
+  return adapter_sets_.emplace(adapters, ++last_adapter_set_).first->second;
+}
+
+PromptSpace EngineCore::space_of(const Request& request) {
+  return {share_of(request.share), adapter_set_of(request.adapters)};
+}
+
 void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader) {
   const Sequence& sequence = *submission.sequence;
   const auto it =
@@ -103,6 +120,7 @@ void EngineCore::enqueue(SequenceId id, Submission submission, std::optional<Seq
   entry.share = share_of(sequence.request().share);
   entry.priority = sequence.request().priority;
   entry.leader = leader;
+  entry.adapters = adapter_set_of(sequence.request().adapters);
   const Status added = scheduler_.add(entry);
   if (!added.ok()) {
     fail(it, added.error());
@@ -227,7 +245,8 @@ Status EngineCore::run_model() {
   for (const PlannedSequence& planned : plan_.sequences) {
     Sequence& sequence = *live_.at(planned.id).sequence;
     sequence.note_step(begin);
-    sources_.push_back({sequence.tokens(), scheduler_.pages(planned.id), draft_of(planned)});
+    sources_.push_back({sequence.tokens(), scheduler_.pages(planned.id), draft_of(planned),
+                        sequence.request().adapters});
   }
   for (const PageCopy& copy : plan_.copies) runner_->copy_page(copy.from, copy.to);
   const ops::StepInputs inputs = builder_.build(plan_, sources_);

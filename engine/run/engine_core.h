@@ -110,7 +110,7 @@ class EngineCore {
   };
   // A computed prompt on its way to the disk.
   struct Saving {
-    ShareId share = 0;
+    PromptSpace space = 0;
     std::vector<TokenId> tokens;
     std::vector<Digest> names;
     size_t next = 0;  // index of a page
@@ -134,6 +134,8 @@ class EngineCore {
   std::optional<SequenceId> accept_one(Submission submission, std::optional<SequenceId> leader);
   void enqueue(SequenceId id, Submission submission, std::optional<SequenceId> leader);
   ShareId share_of(const std::string& name);
+  uint64_t adapter_set_of(const std::vector<AdapterUse>& adapters);
+  PromptSpace space_of(const Request& request);
   void sweep();
   void run_step(StepTurn::Held& turn);
   Status run_model();
@@ -171,6 +173,8 @@ class EngineCore {
   StepCostMeter meter_;
   double mean_answer_ = 64;  // tokens; moves with each answer
   std::map<std::string, ShareId, std::less<>> shares_;
+  std::map<std::vector<AdapterUse>, uint64_t> adapter_sets_;  // numbers from 1 on
+  uint64_t last_adapter_set_ = 0;
   LiveMap live_;
   StepPlan plan_;  // of the step that is running, or was made last
   std::vector<Speculator::Stream> streams_;

@@ -25,7 +25,7 @@ bool EngineCore::start_loading(Submission& group) {
   try {
     const std::vector<Digest>& names = group.page_names;
     const size_t known =
-        scheduler_.known_pages(share_of(request.share), request.prompt, names.size()).size();
+        scheduler_.known_pages(space_of(request), request.prompt, names.size()).size();
     size_t end = known;
     while (end < names.size() && store_->contains(names[end])) ++end;
     if (end == known) return false;
@@ -56,8 +56,8 @@ void EngineCore::take_loaded() {
     loading_.erase(found);
     const Request& request = loading.group.sequence->request();
     try {
-      const auto adopted = scheduler_.adopt(share_of(request.share), request.prompt,
-                                            loading.first_page, loaded.pages.size());
+      const auto adopted = scheduler_.adopt(space_of(request), request.prompt, loading.first_page,
+                                            loaded.pages.size());
       for (const auto& [index, page] : adopted) {
         runner_->write_page(page, loaded.pages[index - loading.first_page]);
       }
@@ -132,7 +132,7 @@ void EngineCore::note_prompt(const Live& live) {
                                   [&](const Digest& name) { return store_->contains(name); });
   if (stored) return;
   const Request& request = live.sequence->request();
-  saving_.push_back({share_of(request.share), request.prompt, live.page_names, 0});
+  saving_.push_back({space_of(request), request.prompt, live.page_names, 0});
 }
 
 // Pages are looked up anew each time: those that have been given up meanwhile, or are not trusted,
@@ -140,7 +140,7 @@ void EngineCore::note_prompt(const Live& live) {
 bool EngineCore::save_some(uint64_t bytes) {
   while (!saving_.empty() && bytes > 0) {
     Saving& job = saving_.front();
-    const auto pages = scheduler_.known_pages(job.share, job.tokens, job.names.size());
+    const auto pages = scheduler_.known_pages(job.space, job.tokens, job.names.size());
     for (; job.next < pages.size() && bytes > 0; ++job.next) {
       if (store_->contains(job.names[job.next])) continue;
       if (!store_->can_save()) return false;

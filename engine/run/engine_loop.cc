@@ -1,6 +1,7 @@
 // Inbox, thread, shutdown: see engine_loop.h.
 #include "engine/run/engine_loop.h"
 
+#include <bit>
 #include <new>
 #include <string>
 #include <system_error>
@@ -107,9 +108,12 @@ Result<std::unique_ptr<Stream>> EngineLoop::submit(Request request) {
 Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
     std::vector<Request> requests) {
   CHECK(!requests.empty());
-  for (const Request& request : requests) {
+  for (Request& request : requests) {
     QUERN_RETURN_IF_ERROR(validate_request(request, options_.limits));
+    // What adds nothing is not there: its prompts are those without it.
+    std::erase_if(request.adapters, [](const AdapterUse& use) { return use.scale == 0; });
     CHECK(request.prompt == requests.front().prompt && request.share == requests.front().share &&
+          request.adapters == requests.front().adapters &&
           request.prompt_logprobs == requests.front().prompt_logprobs);
   }
   const auto n_sequences = static_cast<int64_t>(requests.size());
@@ -118,8 +122,7 @@ Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
   admission.deadline = requests.front().deadline;
   std::vector<std::unique_ptr<Stream>> streams;
   Submission group;
-  std::vector<Digest> names;
-  if (store_) names = store_->names(admission.share, requests.front().prompt);
+  std::vector<Digest> names = page_names(requests.front());
   for (Request& request : requests) {
     auto events = std::make_shared<EventQueue>(options_.max_pending_bytes);
     streams.push_back(std::make_unique<QueueStream>(events));
@@ -144,6 +147,19 @@ Result<std::vector<std::unique_ptr<Stream>>> EngineLoop::submit_group(
   }
   wake_.notify_one();
   return streams;
+}
+
+// Of the prompt's whole pages on disk; empty where it is not to be kept there.
+std::vector<Digest> EngineLoop::page_names(const Request& request) const {
+  if (!store_) return {};
+  std::string adapters;
+  for (const AdapterUse& use : request.adapters) {
+    const auto index = static_cast<size_t>(use.adapter);
+    if (index >= options_.adapter_digests.size() || !options_.adapter_digests[index]) return {};
+    const Digest& digest = *options_.adapter_digests[index];
+    adapters += to_hex(digest) + ":" + std::to_string(std::bit_cast<uint32_t>(use.scale)) + ";";
+  }
+  return store_->names(request.share, request.prompt, adapters);
 }
 
 // Precondition: mutex_ is held.

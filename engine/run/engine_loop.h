@@ -33,6 +33,9 @@ struct LoopOptions {
   uint64_t kv_page_bytes = 0;                // for stats
   uint64_t draft_kv_bytes = 0;               // for stats
   std::shared_ptr<StepTurn> turn = nullptr;  // null: steps never wait
+  // What each adapter's file holds, for names on disk; without it prompts computed with an adapter
+  // are not kept there.
+  std::vector<std::optional<Digest>> adapter_digests = {};
   // Text that may wait for one slow reader.
   size_t max_pending_bytes = size_t{4} << 20;
 };
@@ -61,6 +64,7 @@ class EngineLoop {
   EngineLoop(std::unique_ptr<StepRunner> runner, const tokenizer::Tokenizer& tokenizer,
              const LoopOptions& options, std::unique_ptr<StoreWorker> store,
              std::unique_ptr<Speculator> speculator);
+  std::vector<Digest> page_names(const Request& request) const;
   Status check_room(const Request& request, int64_t n_sequences) const;
   bool share_is_full_locked(std::string_view share) const;
   void run();

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "config/base/result.h"
 #include "engine/run/step_runner.h"
 #include "kernels/backend/backend.h"
 #include "models/graph/forward.h"
+#include "models/loader/adapter.h"
 #include "models/loader/model.h"
 
 namespace quern::engine {
@@ -18,6 +20,7 @@ struct RunnerShape {
   int32_t n_pages = 0;
   int32_t max_step_tokens = 0;
   int32_t max_step_outputs = 0;
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters = {};  // bound to the model
 };
 
 class ModelRunner final : public StepRunner {
@@ -40,6 +43,7 @@ class ModelRunner final : public StepRunner {
   ModelRunner() = default;
 
   std::shared_ptr<const loader::Model> model_;
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters_;
   std::unique_ptr<graph::KvStorage> cache_;
   uint64_t page_bytes_ = 0;
   std::unique_ptr<graph::ForwardPass> forward_;

@@ -54,12 +54,14 @@ Status Scheduler::add(const NewSequence& sequence) {
               .max_positions = sequence.max_positions,
               .first_output = sequence.first_output,
               .ticket = WaitQueue::make_ticket(sequence.id, sequence.share, sequence.priority),
+              .space = {sequence.share, sequence.adapters},
               .followers = {},
               .pages = PageTable(pool_, budget_.page_tokens)};
   if (sequence.leader) {
     fresh.state = State::kHeld;
     fresh.leader = *sequence.leader;
-    CHECK(entry(fresh.leader).n_prompt == n_prompt && entry(fresh.leader).state != State::kHeld);
+    CHECK(entry(fresh.leader).n_prompt == n_prompt && entry(fresh.leader).space == fresh.space &&
+          entry(fresh.leader).state != State::kHeld);
     entry(fresh.leader).followers.reserve(entry(fresh.leader).followers.size() + 1);
   }
   const auto placed = entries_.emplace(sequence.id, std::move(fresh)).first;

@@ -6,7 +6,8 @@
 // the time that running streams allow (Budget::max_gap_ns) goes to prompts in chunks, the least
 // served share first. A waiting sequence is admitted in the order of WaitQueue when there are pages
 // for all its tokens so far and a spare one for each running sequence that may still grow. Pages of
-// equal prompts of one share are computed once and shared (PrefixTree). When a page is missing,
+// equal prompts of one share, computed with the same adapters, are computed once and shared
+// (PrefixTree). When a page is missing,
 // unused pages of the tree are given up, then a running sequence gives up its pages and waits
 // again: one of the share that holds most pages, of these the least urgent, then the newest. The
 // oldest of all never does and always advances, so every sequence ends. Drafts of tokens to come
@@ -41,8 +42,10 @@ struct NewSequence {
   int64_t first_output = 0;              // logits are wanted from this position on
   ShareId share = 0;
   int32_t priority = 0;  // lower goes first within its share
-  // A sequence with the same prompt and share whose computation this one waits for, see fork().
+  // A sequence with the same prompt, share and adapters whose computation this one waits for, see
+  // fork().
   std::optional<SequenceId> leader = {};
+  uint64_t adapters = 0;  // number of the set that it is computed with, see PromptSpace
 };
 
 class Scheduler {
@@ -89,7 +92,7 @@ class Scheduler {
   void fork(SequenceId follower);
 
   // Pages of the tree that hold the first tokens of `tokens`, at most `max_pages`.
-  std::vector<PageId> known_pages(ShareId share, std::span<const TokenId> tokens,
+  std::vector<PageId> known_pages(PromptSpace space, std::span<const TokenId> tokens,
                                   size_t max_pages) const;
   // Puts n pages, from page `first` of `tokens` on, into the tree; their contents are to be written
   // before the next step. Fewer when the pages before them are not known or no page can be had
@@ -98,7 +101,7 @@ class Scheduler {
     size_t index;  // in `tokens`, counted in pages
     PageId page;
   };
-  std::vector<Adopted> adopt(ShareId share, std::span<const TokenId> tokens, size_t first,
+  std::vector<Adopted> adopt(PromptSpace space, std::span<const TokenId> tokens, size_t first,
                              size_t n);
 
   std::span<const PageId> pages(SequenceId id) const { return entry(id).pages.pages(); }
@@ -138,6 +141,7 @@ class Scheduler {
     int64_t first_output = 0;  // next position whose logits nobody has had yet
     State state = State::kWaiting;
     WaitQueue::Ticket ticket;
+    PromptSpace space = 0;
     SequenceId leader = 0;  // while held
     std::vector<SequenceId> followers;
     PageTable pages;

@@ -26,7 +26,7 @@ Scheduler::Match Scheduler::match(const Entry& found) const {
   Match out;
   if (!reuses()) return out;
   const int64_t reusable = std::min(found.n_tokens() - 1, found.first_output);
-  tree_.find(found.ticket.share, found.tokens,
+  tree_.find(found.space, found.tokens,
              static_cast<size_t>(pages_for(reusable, budget_.page_tokens)), out.pages);
   const auto n_pages = static_cast<int64_t>(out.pages.size());
   out.n_tokens = std::min(n_pages * budget_.page_tokens, reusable);
@@ -189,7 +189,7 @@ void Scheduler::file_pages(SequenceId id, Entry& found) {
     const auto tokens =
         std::span<const TokenId>(found.tokens)
             .subspan(static_cast<size_t>(index * width), static_cast<size_t>(width));
-    const PageId page = tree_.insert(found.ticket.share, parent, tokens, own, id);
+    const PageId page = tree_.insert(found.space, parent, tokens, own, id);
     if (page != own) found.pages.replace(static_cast<size_t>(index), page);
   }
 }
@@ -206,7 +206,7 @@ void Scheduler::skip_known_pages(Entry& found) {
     const auto tokens =
         std::span<const TokenId>(found.tokens)
             .subspan(static_cast<size_t>(found.n_computed), static_cast<size_t>(width));
-    const auto known = tree_.child(found.ticket.share, parent, tokens);
+    const auto known = tree_.child(found.space, parent, tokens);
     if (!known) return;
     found.pages.replace(static_cast<size_t>(index), *known);
     if (found.n_cached == found.n_computed) found.n_cached += width;
@@ -227,7 +227,7 @@ bool Scheduler::computed_by_other(const Entry& found, const StepPlan& plan) cons
   for (size_t i = static_cast<size_t>(plan.n_decodes); i < plan.sequences.size(); ++i) {
     const Entry& other = entry(plan.sequences[i].id);
     // One that is further has filed the page already, unless it is in the middle of it.
-    if (&other == &found || other.ticket.share != found.ticket.share || other.n_computed < begin ||
+    if (&other == &found || other.space != found.space || other.n_computed < begin ||
         other.n_computed >= end || other.n_tokens() < end ||
         parent_of(other, begin / budget_.page_tokens) != parent) {
       continue;
@@ -242,18 +242,18 @@ bool Scheduler::computed_by_other(const Entry& found, const StepPlan& plan) cons
   return false;
 }
 
-std::vector<PageId> Scheduler::known_pages(ShareId share, std::span<const TokenId> tokens,
+std::vector<PageId> Scheduler::known_pages(PromptSpace space, std::span<const TokenId> tokens,
                                            size_t max_pages) const {
   std::vector<PageId> out;
-  if (reuses()) tree_.find(share, tokens, max_pages, out);
+  if (reuses()) tree_.find(space, tokens, max_pages, out);
   return out;
 }
 
-std::vector<Scheduler::Adopted> Scheduler::adopt(ShareId share, std::span<const TokenId> tokens,
+std::vector<Scheduler::Adopted> Scheduler::adopt(PromptSpace space, std::span<const TokenId> tokens,
                                                  size_t first, size_t n) {
   constexpr uint64_t kNobody = 0;
   std::vector<Adopted> out;
-  std::vector<PageId> path = known_pages(share, tokens, first + n);
+  std::vector<PageId> path = known_pages(space, tokens, first + n);
   if (!reuses() || path.size() < first) return out;
   path.reserve(first + n);
   out.reserve(n);
@@ -264,7 +264,7 @@ std::vector<Scheduler::Adopted> Scheduler::adopt(ShareId share, std::span<const 
     const PageId own = *pool_.take();
     PageId page = own;
     try {
-      page = tree_.insert(share, index == 0 ? PrefixTree::kRoot : path.back(),
+      page = tree_.insert(space, index == 0 ? PrefixTree::kRoot : path.back(),
                           tokens.subspan(index * width, width), own, kNobody);
     } catch (const std::bad_alloc&) {
       pool_.release(own);

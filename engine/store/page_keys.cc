@@ -27,10 +27,11 @@ Digest origin_digest(const PageOrigin& origin) {
 
 std::vector<Digest> page_digests(const Digest& origin, std::string_view share,
                                  std::span<const TokenId> tokens, int32_t page_tokens,
-                                 size_t max_pages) {
+                                 size_t max_pages, std::string_view adapters) {
   Sha256 start;
   start.add(std::as_bytes(std::span(origin)));
   add_text(start, share);
+  if (!adapters.empty()) add_text(start, adapters);
   Digest before = start.finish();
   const auto width = static_cast<size_t>(page_tokens);
   std::vector<Digest> out;

@@ -28,9 +28,10 @@ struct PageOrigin {
 Digest origin_digest(const PageOrigin& origin);
 
 // Of each whole page of `tokens`, at most `max_pages`. `share` is part of the names: keys do not
-// find each other's pages.
+// find each other's pages. So is whatever names the adapters that the model is computed with; empty
+// without any.
 std::vector<Digest> page_digests(const Digest& origin, std::string_view share,
                                  std::span<const TokenId> tokens, int32_t page_tokens,
-                                 size_t max_pages);
+                                 size_t max_pages, std::string_view adapters = {});
 
 }  // namespace quern::engine

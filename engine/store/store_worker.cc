@@ -116,15 +116,16 @@ void StoreWorker::load_pages(const LoadJob& job) {
   loaded_.push_back(std::move(out));
 }
 
-std::vector<Digest> StoreWorker::names(std::string_view share,
-                                       std::span<const TokenId> tokens) const {
+std::vector<Digest> StoreWorker::names(std::string_view share, std::span<const TokenId> tokens,
+                                       std::string_view adapters) const {
   std::optional<Digest> origin;
   {
     const std::lock_guard lock(mutex_);
     origin = origin_;
   }
   if (!origin) return {};
-  return page_digests(*origin, share, tokens, options_.page_tokens, options_.max_load_pages);
+  return page_digests(*origin, share, tokens, options_.page_tokens, options_.max_load_pages,
+                      adapters);
 }
 
 bool StoreWorker::load(uint64_t ticket, std::vector<Digest> pages) {

@@ -52,7 +52,9 @@ class StoreWorker {
   void on_loaded(std::function<void()> callback);
 
   // Names of the whole pages of a prompt; empty until the model is identified. Thread-safe.
-  std::vector<Digest> names(std::string_view share, std::span<const TokenId> tokens) const;
+  // `adapters`: see page_digests().
+  std::vector<Digest> names(std::string_view share, std::span<const TokenId> tokens,
+                            std::string_view adapters = {}) const;
   bool contains(const Digest& page) const { return store_->contains(page); }
   // False when too many loads are in progress.
   bool load(uint64_t ticket, std::vector<Digest> pages);

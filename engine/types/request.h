@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -55,6 +56,13 @@ struct SamplingParams {
   bool ignore_end_of_generation = false;
 };
 
+// A low-rank adapter of the model, and how strongly it is to work; 0: not at all.
+struct AdapterUse {
+  int32_t adapter = 0;  // in the order of EngineOptions::adapters
+  float scale = 1;
+  auto operator<=>(const AdapterUse&) const = default;
+};
+
 struct Request {
   std::string id;               // for logs; unique per process
   std::vector<TokenId> prompt;  // at least one token; BOS already there if wanted
@@ -78,6 +86,9 @@ struct Request {
   int32_t priority = 0;  // lower goes first within its share
   // When it is not finished by then, it fails.
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  // The model is computed with these added, ascending, each once. Sequences with different ones run
+  // in the same steps; a prompt computed with others is not reused.
+  std::vector<AdapterUse> adapters;
   // What the answer's text must match, or null. Made for this model's vocabulary. The answer ends
   // where nothing can follow; one that ends by length is a beginning of such a text.
   std::shared_ptr<const grammar::Constraint> constraint;

@@ -492,8 +492,17 @@ void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {
 
 void CpuBackend::add(const ops::AddArgs& args) {
   ready_ = {};
-  pool_.parallel_for(args.n, kPieceValues,
-                     [&](int64_t begin, int64_t end, int) { ops_.add(args, begin, end); });
+  if (args.n_rows == 1) {
+    pool_.parallel_for(args.n, kPieceValues,
+                       [&](int64_t begin, int64_t end, int) { ops_.add(args, begin, end); });
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n));
+  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      ops_.add({args.x + row * args.x_stride, args.y + row * args.y_stride, args.n}, 0, args.n);
+    }
+  });
 }
 
 void CpuBackend::scale(const ops::ScaleArgs& args) {

@@ -26,6 +26,13 @@ enum class OpId : uint8_t {
   kCount,
 };
 
+// A low-rank adapter of the model that a sequence is computed with, and how strongly.
+struct AdapterUse {
+  int32_t adapter = 0;  // counted as whoever runs the model counts its adapters
+  float scale = 1;
+  bool operator==(const AdapterUse&) const = default;
+};
+
 // The tokens of one sequence inside a step, and where its keys and values are kept.
 struct SequenceSlice {
   int32_t first_token = 0;     // index of its first token in the step
@@ -34,6 +41,8 @@ struct SequenceSlice {
   // Page ids in sequence order; page p holds positions [p * page_tokens, (p+1) * page_tokens).
   // Covers first_position + n_tokens positions.
   std::span<const int32_t> pages;
+  // Ascending by adapter, each once. No operation looks at them: a forward pass does.
+  std::span<const AdapterUse> adapters = {};
 };
 
 // What one step computes. All spans stay valid until finish_step().
@@ -208,11 +217,14 @@ struct GatedMatmulArgs {
   const dispatch::Weight* next = nullptr;
 };
 
-// y += x, n values.
+// y[r, :] += x[r, :] over n_rows rows of n values.
 struct AddArgs {
   const float* x;
   float* y;
   int64_t n;
+  int64_t n_rows = 1;
+  int64_t x_stride = 0;  // values from a row to the next
+  int64_t y_stride = 0;
 };
 
 // x *= factor, n values.

@@ -14,9 +14,14 @@ Result<std::unique_ptr<WindowScorer>> WindowScorer::create(
   out->max_step_tokens_ = std::clamp(options.max_step_tokens, 1, options.context);
   QUERN_ASSIGN_OR_RETURN(out->storage_, graph::KvStorage::create(backend, *model->weights(),
                                                                  options.kv_format, n_pages));
+  std::vector<std::shared_ptr<const graph::AdapterWeights>> deltas;
+  for (const ScoredAdapter& one : options.adapters) {
+    out->adapters_.push_back({static_cast<int32_t>(deltas.size()), one.scale});
+    deltas.push_back(one.adapter->weights());
+  }
   QUERN_ASSIGN_OR_RETURN(
       out->forward_, graph::ForwardPass::create(backend, model->weights(), out->max_step_tokens_,
-                                                out->max_step_tokens_));
+                                                out->max_step_tokens_, std::move(deltas)));
   out->pages_.resize(static_cast<size_t>(n_pages));
   std::iota(out->pages_.begin(), out->pages_.end(), 0);
   out->model_ = std::move(model);
@@ -45,8 +50,11 @@ Status WindowScorer::step(std::span<const TokenId> window, int32_t position, int
   outputs_.resize(position >= first_scored ? count : 0);
   std::iota(outputs_.begin(), outputs_.end(), 0);
   logits_.resize(outputs_.size() * static_cast<size_t>(n_vocab()));
-  const std::array<ops::SequenceSlice, 1> sequences = {
-      {{.first_token = 0, .n_tokens = n, .first_position = position, .pages = pages_}}};
+  const std::array<ops::SequenceSlice, 1> sequences = {{{.first_token = 0,
+                                                         .n_tokens = n,
+                                                         .first_position = position,
+                                                         .pages = pages_,
+                                                         .adapters = adapters_}}};
   QUERN_RETURN_IF_ERROR(forward_->run(
       {.tokens = window.subspan(first, count), .sequences = sequences, .outputs = outputs_},
       *storage_, logits_));

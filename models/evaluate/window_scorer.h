@@ -11,6 +11,7 @@
 #include "kernels/backend/backend.h"
 #include "models/evaluate/windows.h"
 #include "models/graph/forward.h"
+#include "models/loader/adapter.h"
 #include "models/loader/model.h"
 
 namespace quern::evaluate {
@@ -21,12 +22,19 @@ struct ScoredRows {
   std::span<const float> logits;     // [n, n_vocab]
 };
 
+// An adapter that the model is scored with.
+struct ScoredAdapter {
+  std::shared_ptr<const loader::Adapter> adapter;  // bound to the model
+  float scale = 1;
+};
+
 class WindowScorer {
  public:
   struct Options {
     int32_t context = 512;
     int32_t max_step_tokens = 256;
     ops::KvFormat kv_format = ops::KvFormat::kF16;
+    std::vector<ScoredAdapter> adapters = {};
   };
   // `backend` must outlive the scorer. Errors: memory.
   static Result<std::unique_ptr<WindowScorer>> create(backend::Backend& backend,
@@ -48,6 +56,7 @@ class WindowScorer {
   std::shared_ptr<const loader::Model> model_;
   std::unique_ptr<graph::KvStorage> storage_;
   std::unique_ptr<graph::ForwardPass> forward_;
+  std::vector<ops::AdapterUse> adapters_;
   int32_t max_step_tokens_ = 0;
   std::vector<int32_t> pages_;
   std::vector<int32_t> outputs_;

@@ -4,12 +4,14 @@
 // row of a step is computed on its own, so leaving rows out changes no bit of the others.
 #include "models/graph/forward.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
 
 #include "config/base/check.h"
 #include "models/graph/block_experts.h"
+#include "models/graph/deltas.h"
 #include "models/graph/scratch.h"
 #include "models/graph/weights.h"
 
@@ -19,16 +21,19 @@ namespace {
 class Decoder final : public ForwardPass {
  public:
   Decoder(backend::Backend& backend, std::shared_ptr<const DecoderWeights> weights, Scratch scratch,
-          int32_t max_tokens, int32_t max_outputs)
+          std::unique_ptr<Deltas> deltas, int32_t max_tokens, int32_t max_outputs)
       : backend_(backend),
         weights_(std::move(weights)),
         hyper_(weights_->hyper),
         scratch_(std::move(scratch)),
+        deltas_(std::move(deltas)),
         max_tokens_(max_tokens),
         max_outputs_(max_outputs) {}
 
   Status run(const ops::StepInputs& inputs, KvStorage& cache, std::span<float> logits) override;
-  uint64_t scratch_bytes() const override { return scratch_.buffer->size(); }
+  uint64_t scratch_bytes() const override {
+    return scratch_.buffer->size() + (deltas_ ? deltas_->scratch_bytes() : 0);
+  }
 
  private:
   void embed();
@@ -50,12 +55,18 @@ class Decoder final : public ForwardPass {
   void multiply_side_by_side(std::span<const Linear> parts, const float* x, float* y,
                              int64_t y_stride, int64_t n_rows);
 
+  // What adapters add to a layer's output.
+  void add_deltas(const dispatch::Weight* weight, const float* x, int64_t x_stride, float* y,
+                  int64_t y_stride, int64_t n_rows);
+  bool has_deltas(std::span<const Linear> parts) const;
+
   int64_t qkv_width() const { return hyper_.query_width() + 2 * hyper_.kv_width(); }
 
   backend::Backend& backend_;
   std::shared_ptr<const DecoderWeights> weights_;
   const arch::HyperParams& hyper_;
   Scratch scratch_;
+  std::unique_ptr<Deltas> deltas_;  // null without adapters
   int32_t max_tokens_;
   int32_t max_outputs_;
   int64_t n_tokens_ = 0;  // of the step in progress
@@ -69,6 +80,7 @@ Status Decoder::run(const ops::StepInputs& inputs, KvStorage& cache, std::span<f
   CHECK(static_cast<int64_t>(logits.size()) == n_outputs * hyper_.n_vocab);
 
   QUERN_RETURN_IF_ERROR(backend_.begin_step(inputs));
+  if (deltas_) deltas_->begin(inputs);
   embed();
   const auto n_layers = static_cast<int>(hyper_.n_layers);
   for (int i = 0; i < n_layers; ++i) {
@@ -161,8 +173,8 @@ void Decoder::feed_forward(const LayerWeights& layer, float* hidden, int64_t n_r
 // Of the rows in scratch_.normed, in place.
 void Decoder::dense_feed_forward(const LayerWeights& layer, int64_t n_rows) {
   const int64_t width = hyper_.n_feed_forward;
-  // The product takes the gate's place.
-  if (layer.gate_up.size() == 2) {
+  // The product takes the gate's place. Deltas come between the matrices and the activation.
+  if (layer.gate_up.size() == 2 && !has_deltas(layer.gate_up)) {
     const auto output = [&](const Linear& linear, float* y) {
       return ops::MatmulOutput{linear.weight.get(), linear.bias.data(), y, 2 * width};
     };
@@ -201,6 +213,8 @@ void Decoder::write_logits(int64_t n_rows, std::span<float> logits) {
   }};
   backend_.matmul(
       {.x = scratch_.normed, .x_stride = hyper_.n_embedding, .n_rows = n_rows, .outputs = outputs});
+  add_deltas(weights_->output(), scratch_.normed, hyper_.n_embedding, scratch_.logits,
+             hyper_.n_vocab, n_rows);
   const int64_t n = n_rows * hyper_.n_vocab;
   if (hyper_.final_softcap > 0) {
     backend_.softcap(
@@ -262,6 +276,7 @@ void Decoder::multiply(const Linear& linear, const float* x, int64_t x_stride, f
       .y_stride = linear.n_out(),
   }};
   backend_.matmul({.x = x, .x_stride = x_stride, .n_rows = n_rows, .outputs = outputs});
+  add_deltas(linear.weight.get(), x, x_stride, y, linear.n_out(), n_rows);
 }
 
 // All parts read the same x; their outputs lie one after the other in each row of y.
@@ -282,17 +297,35 @@ void Decoder::multiply_side_by_side(std::span<const Linear> parts, const float* 
                    .x_stride = hyper_.n_embedding,
                    .n_rows = n_rows,
                    .outputs = std::span(outputs).first(parts.size())});
+  for (const ops::MatmulOutput& output : std::span(outputs).first(parts.size())) {
+    add_deltas(output.weight, x, hyper_.n_embedding, output.y, y_stride, n_rows);
+  }
+}
+
+void Decoder::add_deltas(const dispatch::Weight* weight, const float* x, int64_t x_stride, float* y,
+                         int64_t y_stride, int64_t n_rows) {
+  if (deltas_) deltas_->add(weight, x, x_stride, y, y_stride, n_rows);
+}
+
+bool Decoder::has_deltas(std::span<const Linear> parts) const {
+  return deltas_ && std::any_of(parts.begin(), parts.end(),
+                                [&](const Linear& part) { return deltas_->change(part); });
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ForwardPass>> ForwardPass::create(
     backend::Backend& backend, std::shared_ptr<const DecoderWeights> weights, int32_t max_tokens,
-    int32_t max_outputs) {
+    int32_t max_outputs, std::vector<std::shared_ptr<const AdapterWeights>> adapters) {
   QUERN_ASSIGN_OR_RETURN(Scratch scratch,
                          make_scratch(backend, weights->hyper, max_tokens, max_outputs));
+  std::unique_ptr<Deltas> deltas;
+  if (!adapters.empty()) {
+    QUERN_ASSIGN_OR_RETURN(
+        deltas, Deltas::create(backend, *weights, std::move(adapters), max_tokens, max_outputs));
+  }
   return std::unique_ptr<ForwardPass>(std::make_unique<Decoder>(
-      backend, std::move(weights), std::move(scratch), max_tokens, max_outputs));
+      backend, std::move(weights), std::move(scratch), std::move(deltas), max_tokens, max_outputs));
 }
 
 }  // namespace quern::graph

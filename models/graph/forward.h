@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "config/base/result.h"
 #include "kernels/backend/backend.h"
@@ -15,6 +16,7 @@
 
 namespace quern::graph {
 
+struct AdapterWeights;  // models/graph/adapter.h: low-rank deltas of some linear layers
 struct DecoderWeights;  // models/graph/weights.h: hyper-parameters, recipe and loaded tensors
 
 // Tokens per KV page. Attention runs its online softmax over chunks of this many positions counted
@@ -45,9 +47,11 @@ class KvStorage {
 class ForwardPass {
  public:
   // Scratch for steps of up to `max_tokens` tokens of which up to `max_outputs` want logits.
-  static Result<std::unique_ptr<ForwardPass>> create(backend::Backend& backend,
-                                                     std::shared_ptr<const DecoderWeights> weights,
-                                                     int32_t max_tokens, int32_t max_outputs);
+  // `adapters`, bound to these weights, are what ops::AdapterUse counts; a sequence that names none
+  // is computed as if there were none, bit for bit.
+  static Result<std::unique_ptr<ForwardPass>> create(
+      backend::Backend& backend, std::shared_ptr<const DecoderWeights> weights, int32_t max_tokens,
+      int32_t max_outputs, std::vector<std::shared_ptr<const AdapterWeights>> adapters = {});
   virtual ~ForwardPass() = default;
 
   // Runs one step. logits: [inputs.outputs.size(), vocab_size], host memory, row i for the token

@@ -147,6 +147,19 @@ uint64_t forward_scratch_bytes(const arch::HyperParams& hyper, int32_t max_token
   return always + std::max(attention, feed_forward_floats(hyper, max_tokens));
 }
 
+uint64_t adapter_scratch_bytes(std::span<const AdapterFacts> adapters, int32_t max_tokens,
+                               int32_t max_outputs) {
+  if (adapters.empty()) return 0;
+  int64_t low = 0;
+  int64_t product = 0;
+  for (const AdapterFacts& facts : adapters) {
+    low = std::max({low, max_tokens * facts.layers.rank, max_outputs * facts.output.rank});
+    product =
+        std::max({product, max_tokens * facts.layers.width, max_outputs * facts.output.width});
+  }
+  return std::max<uint64_t>(padded_floats(1, low) + padded_floats(1, product), 64);
+}
+
 Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run) {
   const arch::HyperParams& hyper = model.hyper;
   const int64_t context = run.context_tokens > 0 ? run.context_tokens : hyper.context_length;

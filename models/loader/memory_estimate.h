@@ -14,11 +14,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "config/base/result.h"
 #include "kernels/ops/ops.h"
 #include "models/arch/hyper_params.h"
 #include "models/gguf/reader.h"
+#include "models/loader/adapter.h"
 
 namespace quern::loader {
 
@@ -78,6 +80,9 @@ Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& ru
 
 // Scratch of a forward pass alone: equals graph::ForwardPass::scratch_bytes().
 uint64_t forward_scratch_bytes(const arch::HyperParams& hyper, int32_t max_tokens,
+                               int32_t max_outputs);
+// What that grows by with these adapters.
+uint64_t adapter_scratch_bytes(std::span<const AdapterFacts> adapters, int32_t max_tokens,
                                int32_t max_outputs);
 
 }  // namespace quern::loader

@@ -80,13 +80,22 @@ Catalogue::Catalogue(std::vector<ModelOffer> offers, CatalogueOptions options)
   manager_ = std::make_unique<engine::ModelManager>(std::move(sources), options_.manager);
 }
 
-std::optional<size_t> Catalogue::find(std::string_view name) const {
-  std::optional<size_t> found;
+std::optional<Catalogue::Found> Catalogue::find(std::string_view name) const {
+  std::optional<Found> found;
   for (size_t i = 0; i < models_.size(); ++i) {
-    if (http::equals_ignoring_case(models_[i].id, name)) return i;
-    if (!found && models_[i].is_called(name)) found = i;
+    if (http::equals_ignoring_case(models_[i].id, name)) return Found{i, {}};
+    if (!found && models_[i].is_called(name)) found = Found{i, {}};
+  }
+  for (size_t i = 0; i < models_.size() && !found; ++i) {
+    if (const auto adapter = models_[i].adapter_called(name)) found = Found{i, adapter};
   }
   return found;
+}
+
+std::vector<engine::AdapterUse> Catalogue::adapters_of(const Found& found) const {
+  if (!found.adapter) return {};
+  return {
+      {static_cast<int32_t>(*found.adapter), models_[found.index].adapters[*found.adapter].scale}};
 }
 
 MaybeError Catalogue::acquire(size_t index, const engine::ModelManager::Ask& ask,

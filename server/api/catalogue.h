@@ -64,8 +64,14 @@ class Catalogue {
   Catalogue(std::vector<ModelOffer> offers, CatalogueOptions options);
 
   const std::vector<ListedModel>& models() const { return models_; }
-  // The index of the model of this name; ids go before aliases.
-  std::optional<size_t> find(std::string_view name) const;
+  // The model of this name, and with which adapter; ids go before aliases, models before adapters.
+  struct Found {
+    size_t index = 0;
+    std::optional<size_t> adapter;  // of ListedModel::adapters
+  };
+  std::optional<Found> find(std::string_view name) const;
+  // What the engine is to add for a model that was found: its adapter, as strong as configured.
+  std::vector<engine::AdapterUse> adapters_of(const Found& found) const;
 
   // Loads the model if need be. Errors: see ModelManager::acquire.
   MaybeError acquire(size_t index, const engine::ModelManager::Ask& ask, ModelLease& out) const;

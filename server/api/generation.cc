@@ -73,7 +73,8 @@ std::optional<ApiError> Generation::submit(http::Exchange& exchange, engine::Eng
     size_t end = begin;
     do {
       group.push_back(std::move(requests[end++]));
-    } while (end < requests.size() && requests[end].prompt == group.front().prompt);
+    } while (end < requests.size() && requests[end].prompt == group.front().prompt &&
+             requests[end].adapters == group.front().adapters);
     auto streams = engine.submit_group(std::move(group));
     if (!streams.ok()) return submit_error(engine, share, n_prompt, streams.error());
     for (auto& stream : *streams) generation->streams_.push_back(std::move(stream));

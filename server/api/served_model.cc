@@ -26,6 +26,20 @@ bool ListedModel::is_called(std::string_view name) const {
                      [&](const std::string& alias) { return normalised(alias) == wanted; });
 }
 
+std::optional<size_t> ListedModel::adapter_called(std::string_view name) const {
+  if (name.size() > kMaxNameBytes) return std::nullopt;
+  const std::string wanted = normalised(name);
+  const size_t colon = wanted.rfind(':');
+  if (colon == std::string::npos || !is_called(std::string_view(wanted).substr(0, colon))) {
+    return std::nullopt;
+  }
+  const auto found = std::find_if(adapters.begin(), adapters.end(), [&](const ListedAdapter& one) {
+    return http::to_lower(one.name) == wanted.substr(colon + 1);
+  });
+  if (found == adapters.end()) return std::nullopt;
+  return static_cast<size_t>(found - adapters.begin());
+}
+
 std::string model_id_from(std::string_view name) {
   std::string out;
   for (const char c : http::to_lower(name)) {

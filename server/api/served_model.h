@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,15 @@
 
 namespace quern::api {
 
+// A low-rank adapter that a model can be asked for with, as MODEL:NAME.
+struct ListedAdapter {
+  std::string name;
+  std::string path;
+  float scale = 1;
+  uint64_t file_bytes = 0;
+  int64_t modified_unix_s = 0;
+};
+
 // What is known from the file's header, loaded or not.
 struct ListedModel {
   std::string id;  // letters, digits, ".", "_", "-", ":", "/"
@@ -31,9 +41,14 @@ struct ListedModel {
   std::string template_source;       // of the file's own chat template, or empty
   std::string digest;                // 64 hex digits naming this model; not a hash of the file
   int64_t modified_unix_s = 0;
+  std::vector<ListedAdapter> adapters;  // in the order of engine::AdapterUse
 
   // Whether a client may call it so.
   bool is_called(std::string_view name) const;
+  // Which adapter a client asks for by this name, "MODEL:NAME"; nothing when it is none.
+  std::optional<size_t> adapter_called(std::string_view name) const;
+  // The name under which listings show it.
+  std::string adapter_id(const ListedAdapter& adapter) const { return id + ":" + adapter.name; }
 };
 
 struct ServedModel : ListedModel {

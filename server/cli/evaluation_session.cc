@@ -37,7 +37,8 @@ int evaluation_threads(const options::Options& options, const hardware::Hardware
 
 Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& options,
                                                        const hardware::HardwareProfile& profile,
-                                                       const std::string& path, int32_t context) {
+                                                       const std::string& path, int32_t context,
+                                                       const std::vector<AdapterChoice>& adapters) {
   if (options.device == "cuda") {
     return Error(ErrorKind::kUnsupported,
                  "device cuda was asked for, but this command runs on the CPU; use --device cpu");
@@ -59,12 +60,18 @@ Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& o
                      std::to_string(out->model->facts().context_length) + " that " +
                      out->model->file().label() + " was trained for; use a smaller --context");
   }
+  QUERN_ASSIGN_OR_RETURN(out->adapters, load_adapters(adapters, *out->model, *out->backend));
+  std::vector<evaluate::ScoredAdapter> scored;
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    scored.push_back({out->adapters[i], adapters[i].scale});
+  }
   QUERN_ASSIGN_OR_RETURN(out->scorer,
                          evaluate::WindowScorer::create(
                              *out->backend, out->model,
                              {.context = context,
                               .max_step_tokens = static_cast<int32_t>(options.max_step_tokens),
-                              .kv_format = *ops::kv_format_of(options.kv_format)}));
+                              .kv_format = *ops::kv_format_of(options.kv_format),
+                              .adapters = std::move(scored)}));
   return out;
 }
 

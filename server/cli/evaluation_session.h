@@ -8,6 +8,7 @@
 #include "config/hardware/profile.h"
 #include "config/options/options.h"
 #include "models/evaluate/evaluation.h"
+#include "server/cli/adapter_options.h"
 #include "server/cli/command.h"
 
 namespace quern::cli {
@@ -23,15 +24,16 @@ struct EvaluatedModel {
   std::string path;
   std::unique_ptr<backend::Backend> backend;
   std::shared_ptr<const loader::Model> model;
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters;
   std::unique_ptr<evaluate::WindowScorer> scorer;
 };
 
 // The text that every model of a run is asked; read once, cut by each model's own vocabulary.
 Result<std::string> read_text(const std::string& path);
 
-Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& options,
-                                                       const hardware::HardwareProfile& profile,
-                                                       const std::string& path, int32_t context);
+Result<std::unique_ptr<EvaluatedModel>> open_evaluated(
+    const options::Options& options, const hardware::HardwareProfile& profile,
+    const std::string& path, int32_t context, const std::vector<AdapterChoice>& adapters = {});
 Result<evaluate::Windows> cut_windows(const EvaluatedModel& model, std::string_view text,
                                       const EvaluationText& how);
 

@@ -23,7 +23,9 @@ class SessionResident final : public api::ServedResident {
                   uint64_t other_bytes)
       : session_(std::move(session)),
         model_(api::serve_model(*session_->engine, listed)),
-        bytes_(model_.facts.file_bytes + session_->engine->kv_bytes() + other_bytes) {}
+        bytes_(model_.facts.file_bytes + session_->engine->kv_bytes() + other_bytes) {
+    for (const auto& adapter : session_->adapters) bytes_ += adapter->facts().file_bytes;
+  }
 
   // The engine goes first: what it still holds refers to the model's grammars.
   ~SessionResident() override { session_->engine.reset(); }
@@ -32,8 +34,12 @@ class SessionResident final : public api::ServedResident {
 
   uint64_t bytes() const override { return bytes_; }
   bool usable() const override {
-    const gguf::GgufFile& file = session_->model->file();
-    return !file.poisoned() && !file.changed_on_disk();
+    const auto is_whole = [](const gguf::GgufFile& file) {
+      return !file.poisoned() && !file.changed_on_disk();
+    };
+    return is_whole(session_->model->file()) &&
+           std::all_of(session_->adapters.begin(), session_->adapters.end(),
+                       [&](const auto& adapter) { return is_whole(adapter->file()); });
   }
   void drain(std::chrono::steady_clock::time_point deadline) override {
     session_->engine->drain(deadline);
@@ -84,7 +90,7 @@ struct Candidate {
   // Of the draft model, weights and scratch. Whether its vocabulary fits is not known from the
   // header, so until the model is loaded it counts.
   uint64_t draft_bytes = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // adapters included
 };
 
 Result<Candidate> read_header(const std::string& path, const std::string& alias,
@@ -113,9 +119,17 @@ Result<Candidate> read_header(const std::string& path, const std::string& alias,
                          draft_memory(options, context, needs.max_sequences));
   const uint64_t wanted_kv = memory.kv + draft.kv;
   const uint64_t kv = needs.kv_bytes > 0 ? std::min(needs.kv_bytes, wanted_kv) : wanted_kv;
-  out.scratch_bytes = memory.scratch;
+  QUERN_ASSIGN_OR_RETURN(const auto choices, parse_adapters(options.lora));
+  QUERN_ASSIGN_OR_RETURN(const auto adapters, read_adapters(choices));
+  out.listed.adapters = list_adapters(choices, adapters);
+  out.scratch_bytes =
+      memory.scratch +
+      loader::adapter_scratch_bytes(
+          adapters, static_cast<int32_t>(options.max_step_tokens),
+          static_cast<int32_t>(std::min<int64_t>(needs.max_sequences, options.max_step_tokens)));
   out.draft_bytes = draft.fixed;
   out.bytes = out.listed.facts.file_bytes + kv + out.scratch_bytes + out.draft_bytes;
+  for (const loader::AdapterFacts& facts : adapters) out.bytes += facts.file_bytes;
   return out;
 }
 
@@ -159,6 +173,10 @@ Result<ModelChoice> choose_models(const options::Options& options,
   choice.files = named;
   if (named.empty() && !options.model.empty()) choice.files.push_back(options.model);
   choice.n_named = choice.files.size();
+  if (!options.lora.empty() && choice.n_named == 0 && !options.model_dir.empty()) {
+    return Error(ErrorKind::kInvalidInput,
+                 "--lora needs to know the model it belongs to; name that model's file as well");
+  }
   if (!options.model_dir.empty()) {
     QUERN_ASSIGN_OR_RETURN(const auto found, files_of(options.model_dir));
     if (found.empty() && choice.files.empty()) {
@@ -191,7 +209,10 @@ Result<std::vector<api::ModelOffer>> offer_models(const Process& process,
     const std::string& path = choice.files[i];
     const bool named = i < choice.n_named;
     const std::string alias = i < options.alias.size() ? options.alias[i] : std::string();
-    auto candidate = read_header(path, alias, options, needs, only_one);
+    options::Options own = options;
+    own.model = path;
+    if (i > 0) own.lora.clear();  // they are the first model's
+    auto candidate = read_header(path, alias, own, needs, only_one);
     if (candidate.ok() && is_taken(offers, candidate->listed.id)) {
       candidate = Error(ErrorKind::kInvalidInput, path + ": there is another model called '" +
                                                       candidate->listed.id +
@@ -203,8 +224,6 @@ Result<std::vector<api::ModelOffer>> offer_models(const Process& process,
       continue;
     }
     if (i > 0 || !named) candidate->file = nullptr;  // not loaded soon
-    options::Options own = options;
-    own.model = path;
     offers.push_back(
         offer_of(std::move(candidate).value(), process, std::move(own), needs, report));
   }

@@ -17,6 +17,7 @@ struct PerplexityArguments {
   OptionFlags flags;
   std::string model;
   EvaluationText text;
+  std::vector<std::string> lora;
   std::string reference;       // a model
   std::string reference_file;  // of --save-reference
   std::string save_reference;
@@ -135,8 +136,9 @@ Status perplexity(const Process& process, const PerplexityArguments& arguments) 
                          profile_with_ceilings(process, false));
   const hardware::HardwareProfile& profile = loaded.profile;
   QUERN_ASSIGN_OR_RETURN(const std::string text, read_text(arguments.text.path));
-  QUERN_ASSIGN_OR_RETURN(const auto candidate,
-                         open_evaluated(options, profile, arguments.model, arguments.text.context));
+  QUERN_ASSIGN_OR_RETURN(const auto adapters, parse_adapters(arguments.lora));
+  QUERN_ASSIGN_OR_RETURN(const auto candidate, open_evaluated(options, profile, arguments.model,
+                                                              arguments.text.context, adapters));
   QUERN_ASSIGN_OR_RETURN(const evaluate::Windows windows,
                          cut_windows(*candidate, text, arguments.text));
   const auto about = evaluate::ReferenceText::of(windows, candidate->scorer->n_vocab());
@@ -181,6 +183,11 @@ Action define_perplexity(CLI::App& app, const Process& process) {
       ->check(CLI::Range(evaluate::kMinContext, 1 << 20));
   app.add_option("--windows", arguments->text.max_windows, "how many windows to score; 0: all [0]")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--lora", arguments->lora,
+                 "LoRA adapters (GGUF) to add to MODEL, but not to the reference: FILE[:SCALE], "
+                 "repeatable")
+      ->expected(1)
+      ->allow_extra_args(false);
   CLI::Option* model = app.add_option("--reference", arguments->reference,
                                       "GGUF file of the same model in a better format: adds KL "
                                       "divergence and agreement");
@@ -195,6 +202,7 @@ Action define_perplexity(CLI::App& app, const Process& process) {
       "  quern perplexity model-q4.gguf wikitext-2-test.txt\n"
       "  quern perplexity model-q4.gguf text.txt --reference model-f16.gguf --windows 100\n"
       "  quern perplexity model-f16.gguf text.txt --save-reference f16.ref\n"
+      "  quern perplexity model.gguf text.txt --lora adapter.gguf --reference model.gguf\n"
       "  quern perplexity model-q4.gguf text.txt --reference-file f16.ref --json\n"
       "\nThe text is cut into windows of --context tokens; the second half of each is scored, as\n"
       "llama.cpp's tool does, so the figures compare. \"+/-\" is one standard error. With\n"

@@ -134,6 +134,9 @@ Status run(const Process& process, const RunArguments& arguments) {
   engine::Request request;
   request.id = "run";
   QUERN_ASSIGN_OR_RETURN(request.sampling, sampling_from(options));
+  for (const AdapterChoice& choice : session->adapter_choices) {
+    request.adapters.push_back({static_cast<int32_t>(request.adapters.size()), choice.scale});
+  }
   request.max_tokens = options.max_tokens;
   request.stop = options.stop;
   QUERN_ASSIGN_OR_RETURN(request.prompt, prompt_tokens(*session->model, prompt, options.chat));
@@ -160,6 +163,7 @@ Action define_run(CLI::App& app, const Process& process) {
       "\nExamples:\n"
       "  quern run --temperature 0 \"\"                  the demo model, from nothing\n"
       "  quern run -m model.gguf --chat \"Why is the sky blue?\"\n"
+      "  quern run -m model.gguf --lora adapter.gguf:0.8 \"SELECT\"\n"
       "  quern run -m model.gguf -n 100 < prompt.txt\n");
   return [arguments, &process] {
     if (const Status done = run(process, *arguments); !done.ok()) {

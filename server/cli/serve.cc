@@ -114,7 +114,11 @@ void print_summary(const Process& process, const LoadReporter& reporter, const a
   }
   process.out << "  serving     ";
   for (size_t i = 0; i < catalogue.models().size(); ++i) {
-    process.out << (i > 0 ? ", \"" : "\"") << catalogue.models()[i].id << '"';
+    const api::ListedModel& model = catalogue.models()[i];
+    process.out << (i > 0 ? ", \"" : "\"") << model.id << '"';
+    for (const api::ListedAdapter& adapter : model.adapters) {
+      process.out << ", \"" << model.adapter_id(adapter) << '"';
+    }
   }
   process.out << " at";
   for (const std::string& url : app.urls()) process.out << ' ' << url;
@@ -227,6 +231,7 @@ Action define_serve(CLI::App& app, const Process& process) {
       "  quern serve model.gguf -c 8192 -p 16       16 sequences of up to 8192 tokens\n"
       "  quern serve model.gguf --port 11434        where Ollama's clients look for it\n"
       "  quern serve a.gguf b.gguf --keep-alive 5m  two models, each loaded when it is asked for\n"
+      "  quern serve model.gguf --lora sql=sql-lora.gguf   also \"model:sql\", in the same batch\n"
       "  quern serve --model-dir ~/models           all that are there\n"
       "  quern serve model.gguf --host 0.0.0.0 --api-key SECRET\n");
   return [flags, files, &process] { return serve(process, *flags, *files); };

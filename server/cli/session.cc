@@ -78,6 +78,9 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
   load_options.context_length = options.context_size;
   QUERN_ASSIGN_OR_RETURN(session->model,
                          loader::Model::load(std::move(file), *session->backend, load_options));
+  QUERN_ASSIGN_OR_RETURN(session->adapter_choices, parse_adapters(options.lora));
+  QUERN_ASSIGN_OR_RETURN(session->adapters, load_adapters(session->adapter_choices, *session->model,
+                                                          *session->backend));
 
   engine::EngineOptions engine_options;
   engine_options.context_tokens = options.context_size;
@@ -98,6 +101,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
                                           needs.draft_for_all));
   engine_options.speculation = session->speculation.options;
   engine_options.turn = needs.turn;
+  engine_options.adapters = session->adapters;
   QUERN_ASSIGN_OR_RETURN(session->engine,
                          engine::Engine::create(session->model, *session->backend, engine_options));
   session->load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -115,6 +119,10 @@ std::vector<std::string> summary_lines(const Session& session) {
                                      session.model->file().label()));
   lines.push_back(field("format", facts.recipe + ", " + options::format_bytes(facts.file_bytes) +
                                       ", used where it is mapped; loaded in " + load));
+  for (size_t i = 0; i < session.adapters.size(); ++i) {
+    lines.push_back(field(i == 0 ? "adapters" : "",
+                          describe_adapter(session.adapter_choices[i], *session.adapters[i])));
+  }
   lines.push_back(field("context", std::to_string(session.engine->context_tokens()) +
                                        " tokens per sequence (trained with " +
                                        std::to_string(facts.context_length) + ")"));

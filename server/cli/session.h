@@ -11,6 +11,7 @@
 #include "engine/run/engine.h"
 #include "kernels/backend/backend.h"
 #include "models/loader/model.h"
+#include "server/cli/adapter_options.h"
 #include "server/cli/command.h"
 #include "server/cli/draft_options.h"
 
@@ -22,6 +23,8 @@ struct Session {
   std::unique_ptr<backend::Backend> backend;
   std::shared_ptr<const loader::Model> model;
   Speculation speculation;
+  std::vector<AdapterChoice> adapter_choices;
+  std::vector<std::shared_ptr<const loader::Adapter>> adapters;  // of them
   std::unique_ptr<engine::Engine> engine;
   int threads = 0;
   double load_seconds = 0;

@@ -175,7 +175,10 @@ class PlainBackend final : public backend::Backend {
   }
 
   void add(const ops::AddArgs& args) override {
-    for (int64_t i = 0; i < args.n; ++i) args.y[i] += args.x[i];
+    for (int64_t r = 0; r < args.n_rows; ++r) {
+      for (int64_t i = 0; i < args.n; ++i)
+        args.y[r * args.y_stride + i] += args.x[r * args.x_stride + i];
+    }
   }
   void scale(const ops::ScaleArgs& args) override {
     for (int64_t i = 0; i < args.n; ++i) args.x[i] *= args.factor;

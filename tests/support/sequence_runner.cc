@@ -13,10 +13,11 @@ Result<std::unique_ptr<SequenceRunner>> SequenceRunner::create(
   const int32_t n_pages = (options.max_positions + graph::kPageTokens - 1) / graph::kPageTokens;
   QUERN_ASSIGN_OR_RETURN(runner->storage_,
                          graph::KvStorage::create(backend, *weights, options.kv_format, n_pages));
-  QUERN_ASSIGN_OR_RETURN(
-      runner->forward_,
-      graph::ForwardPass::create(backend, weights, options.max_tokens, options.max_tokens));
+  QUERN_ASSIGN_OR_RETURN(runner->forward_,
+                         graph::ForwardPass::create(backend, weights, options.max_tokens,
+                                                    options.max_tokens, options.adapters));
   runner->weights_ = std::move(weights);
+  runner->uses_ = options.uses;
   runner->pages_.resize(static_cast<size_t>(n_pages));
   std::iota(runner->pages_.rbegin(), runner->pages_.rend(), 0);
   return runner;
@@ -28,7 +29,8 @@ Status SequenceRunner::step(std::span<const int32_t> tokens, std::span<const int
       ops::SequenceSlice{.first_token = 0,
                          .n_tokens = static_cast<int32_t>(tokens.size()),
                          .first_position = position_,
-                         .pages = pages_}};
+                         .pages = pages_,
+                         .adapters = uses_}};
   QUERN_RETURN_IF_ERROR(forward_->run(
       {.tokens = tokens, .sequences = sequences, .outputs = outputs}, *storage_, logits));
   position_ += static_cast<int32_t>(tokens.size());

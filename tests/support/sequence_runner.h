@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend/backend.h"
+#include "models/graph/adapter.h"
 #include "models/graph/forward.h"
 #include "models/graph/weights.h"
 
@@ -17,6 +18,8 @@ struct RunnerOptions {
   ops::KvFormat kv_format = ops::KvFormat::kF32;
   int32_t max_tokens = 64;  // of a step
   int32_t max_positions = 512;
+  std::vector<std::shared_ptr<const graph::AdapterWeights>> adapters = {};
+  std::vector<ops::AdapterUse> uses = {};  // of the sequence
 };
 
 // Owns pages and scratch for one sequence. Pages are handed out in descending order, so that a
@@ -45,6 +48,7 @@ class SequenceRunner {
   std::unique_ptr<graph::KvStorage> storage_;
   std::unique_ptr<graph::ForwardPass> forward_;
   std::vector<int32_t> pages_;
+  std::vector<ops::AdapterUse> uses_;
   int32_t position_ = 0;
 };
 

@@ -54,6 +54,8 @@ std::string identity_digest(const ListedModel& model) {
   return out;
 }
 
+}  // namespace
+
 int64_t modified_unix_s(const std::string& path) {
   std::error_code error;
   const auto time = std::filesystem::last_write_time(path, error);
@@ -65,8 +67,6 @@ int64_t modified_unix_s(const std::string& path) {
   const auto system = std::chrono::file_clock::to_sys(time);
   return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
 }
-
-}  // namespace
 
 std::string model_stem(const std::string& path) {
   std::string stem = std::filesystem::path(path).stem().string();

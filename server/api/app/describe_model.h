@@ -22,6 +22,9 @@ ServedModel serve_model(engine::Engine& engine, const ListedModel& listed);
 // Both at once.
 ServedModel describe_model(engine::Engine& engine, std::string id, const std::string& path);
 
+// When the file was written, for listings; now when that cannot be told.
+int64_t modified_unix_s(const std::string& path);
+
 // The stem of a model file's name; of a split model's without the part's number.
 std::string model_stem(const std::string& path);
 

@@ -29,6 +29,7 @@ MaybeError plan_chat(const Catalogue& catalogue, http::Exchange& exchange, Answe
   plan.request.id = request.id;
   plan.request.share = plan.common.origin.share;
   plan.request.deadline = plan.common.origin.deadline;
+  plan.request.adapters = plan.common.adapters;
   plan.request.sampling = plan.common.sampling;
   plan.request.stop = plan.common.stop;
   plan.request.constraint = plan.common.constraint;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "config/base/digest.h"
 #include "server/api/generation.h"
 #include "server/api/ids.h"
 #include "server/api/ollama/routes.h"
@@ -36,6 +37,17 @@ Json listing(const ListedModel& model) {
   out["size"] = model.facts.file_bytes;
   out["digest"] = model.digest;
   out["details"] = details_object(model);
+  return out;
+}
+
+Json adapter_listing(const ListedModel& model, const ListedAdapter& adapter) {
+  Json out = listing(model);
+  out["name"] = model.adapter_id(adapter);
+  out["model"] = model.adapter_id(adapter);
+  out["modified_at"] = rfc3339(adapter.modified_unix_s);
+  out["size"] = model.facts.file_bytes + adapter.file_bytes;
+  out["digest"] = sha256_hex(model.digest + ":" + adapter.name);
+  out["details"] = details_object(model, tagged_name(model));
   return out;
 }
 
@@ -72,7 +84,12 @@ void handle_tags(const Catalogue& catalogue, http::Exchange& exchange) {
   });
   Json out;
   out["models"] = Json::array();
-  for (const size_t i : order) out["models"].push_back(listing(models[i]));
+  for (const size_t i : order) {
+    out["models"].push_back(listing(models[i]));
+    for (const ListedAdapter& adapter : models[i].adapters) {
+      out["models"].push_back(adapter_listing(models[i], adapter));
+    }
+  }
   send_json(exchange, out);
 }
 
@@ -107,15 +124,15 @@ void handle_show(const Catalogue& catalogue, http::Exchange& exchange) {
   if (error) return exchange.send(error_response(*error));
   const std::string name = read_string(body, "model", read_string(body, "name"));
   if (name.empty()) return exchange.send(error_response(field_error("model", "model is required")));
-  const auto index = catalogue.find(name);
-  if (!index) return exchange.send(error_response(unknown_model(name)));
-  const ListedModel* model = &catalogue.models()[*index];
+  const auto found = catalogue.find(name);
+  if (!found) return exchange.send(error_response(unknown_model(name)));
+  const ListedModel* model = &catalogue.models()[found->index];
   Json out;
   out["license"] = model->facts.license;
   out["modelfile"] = "";
   out["parameters"] = "";
   out["template"] = model->template_source;
-  out["details"] = details_object(*model);
+  out["details"] = details_object(*model, found->adapter ? tagged_name(*model) : "");
   out["model_info"] = model_info(*model, read_bool(body, "verbose", false));
   out["capabilities"] = Json::array({"completion"});
   out["modified_at"] = rfc3339(model->modified_unix_s);

@@ -127,9 +127,10 @@ MaybeError read_common(const Catalogue& catalogue, const http::Request& request,
   if (MaybeError error = check_fields(body, {own, kFields}, "", out.unused)) return error;
   out.model_name = read_string(body, "model", read_string(body, "name"));
   if (out.model_name.empty()) return field_error("model", "model is required");
-  const auto index = catalogue.find(out.model_name);
-  if (!index) return unknown_model(out.model_name);
-  out.index = *index;
+  const auto found = catalogue.find(out.model_name);
+  if (!found) return unknown_model(out.model_name);
+  out.index = found->index;
+  out.adapters = catalogue.adapters_of(*found);
   out.origin = origin_of(catalogue, request);
   out.stream = read_bool(body, "stream", true);
   if (const Json* keep = find_field(body, "keep_alive")) {
@@ -171,9 +172,9 @@ MaybeError take_model(const Catalogue& catalogue, http::Exchange& exchange, cons
   return read_ollama_constraint(body, *out.model, gone, out.constraint);
 }
 
-Json details_object(const ListedModel& model) {
+Json details_object(const ListedModel& model, std::string_view parent) {
   Json out;
-  out["parent_model"] = "";
+  out["parent_model"] = parent;
   out["format"] = "gguf";
   out["family"] = model.facts.architecture;
   out["families"] = Json::array({model.facts.architecture});

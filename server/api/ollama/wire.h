@@ -30,6 +30,7 @@ http::Response error_response(const ApiError& error);
 struct CommonRequest {
   RequestOrigin origin;
   size_t index = 0;  // in the catalogue
+  std::vector<engine::AdapterUse> adapters;
   ModelLease lease;
   const ServedModel* model = nullptr;  // of the lease
   std::string model_name;              // as the client wrote it
@@ -53,8 +54,8 @@ MaybeError read_common(const Catalogue& catalogue, const http::Request& request,
 MaybeError take_model(const Catalogue& catalogue, http::Exchange& exchange, const Json& body,
                       CommonRequest& out);
 
-// details{} of listings.
-Json details_object(const ListedModel& model);
+// details{} of listings. `parent`: the model that this one is with an adapter.
+Json details_object(const ListedModel& model, std::string_view parent = "");
 // "name" with its tag, ":latest" by default.
 std::string tagged_name(const ListedModel& model);
 

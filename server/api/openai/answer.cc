@@ -298,6 +298,7 @@ void add_choices(AnswerPlan& plan, const engine::Request& prototype,
     // What to choose by.
     if (plan.best_of > plan.common.n && !request.top_logprobs) request.top_logprobs = 0;
     request.id = request_id + "-" + std::to_string(plan.requests.size());
+    request.adapters = plan.common.adapters;
     request.sampling = plan.common.sampling;
     request.sampling.seed += static_cast<uint64_t>(i);
     request.stop = plan.common.stop;

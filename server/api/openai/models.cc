@@ -22,6 +22,20 @@ Json model_object(const Catalogue& catalogue, size_t index) {
   return out;
 }
 
+// A model that is another one with an adapter.
+Json adapter_object(const Catalogue& catalogue, const Catalogue::Found& found) {
+  const ListedModel& model = catalogue.models()[found.index];
+  const ListedAdapter& adapter = model.adapters[*found.adapter];
+  Json out = model_object(catalogue, found.index);
+  out["id"] = model.adapter_id(adapter);
+  out["created"] = adapter.modified_unix_s;
+  out["parent"] = model.id;
+  out["meta"]["lora_id"] = *found.adapter;
+  out["meta"]["lora_scale"] = adapter.scale;
+  out["meta"]["lora_size"] = adapter.file_bytes;
+  return out;
+}
+
 }  // namespace
 
 void handle_models(const Catalogue& catalogue, http::Exchange& exchange) {
@@ -30,15 +44,20 @@ void handle_models(const Catalogue& catalogue, http::Exchange& exchange) {
   out["data"] = Json::array();
   for (size_t i = 0; i < catalogue.models().size(); ++i) {
     out["data"].push_back(model_object(catalogue, i));
+    for (size_t k = 0; k < catalogue.models()[i].adapters.size(); ++k) {
+      out["data"].push_back(adapter_object(catalogue, {i, k}));
+    }
   }
   exchange.send({200, "application/json", dump_json(out), {}});
 }
 
 void handle_model(const Catalogue& catalogue, http::Exchange& exchange) {
   const std::string& name = exchange.request().path_rest;
-  const auto index = catalogue.find(name);
-  if (!index) return exchange.send(error_response(unknown_model(name)));
-  exchange.send({200, "application/json", dump_json(model_object(catalogue, *index)), {}});
+  const auto found = catalogue.find(name);
+  if (!found) return exchange.send(error_response(unknown_model(name)));
+  const Json out =
+      found->adapter ? adapter_object(catalogue, *found) : model_object(catalogue, found->index);
+  exchange.send({200, "application/json", dump_json(out), {}});
 }
 
 }  // namespace quern::api::openai

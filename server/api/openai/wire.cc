@@ -6,6 +6,7 @@
 #include <charconv>
 #include <limits>
 
+#include "server/api/adapters.h"
 #include "server/api/generation.h"
 #include "server/api/sampling.h"
 
@@ -38,6 +39,7 @@ constexpr std::array kFields = {
     read_field("context_overflow", FieldType::kString),
     ranged("n_keep", FieldType::kInteger, -1, kMaxInt),
     ranged("priority", FieldType::kInteger, -1000, 1000),
+    read_field("lora", FieldType::kArray),
     // What the answer must look like.
     read_field("response_format", FieldType::kObject),
     read_field("grammar", FieldType::kString),
@@ -70,7 +72,6 @@ constexpr std::array kFields = {
     refused("prompt_logprobs"),
     refused("length_penalty", 1),
     refused("use_beam_search"),
-    refused("lora"),
     refused("logits_processors"),
 };
 
@@ -215,9 +216,12 @@ MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, con
   if (MaybeError error = check_fields(body, {own, kCommonFields, kSamplerFields}, "", out.unused))
     return error;
   const std::string name = read_string(body, "model");
-  const auto index = name.empty() ? size_t{0} : catalogue.find(name);
-  if (!index) return unknown_model(name);
-  out.model_name = name.empty() ? catalogue.models()[*index].id : name;
+  const auto found = name.empty() ? Catalogue::Found{} : catalogue.find(name);
+  if (!found) return unknown_model(name);
+  const ListedModel& listed = catalogue.models()[found->index];
+  out.model_name = name.empty() ? listed.id : name;
+  out.adapters = catalogue.adapters_of(*found);
+  if (MaybeError error = read_adapters(body, listed, out.adapters)) return error;
   out.origin = origin_of(catalogue, exchange.request());
   out.n = read_integer(body, "n", 1);
   out.priority = static_cast<int32_t>(read_integer(body, "priority", 0));
@@ -228,7 +232,7 @@ MaybeError read_common(const Catalogue& catalogue, http::Exchange& exchange, con
   if (MaybeError error = read_stream_options(body, out)) return error;
   if (MaybeError error = read_stops(body, "stop", out.stop)) return error;
   if (MaybeError error =
-          acquire_model(catalogue, *index, std::nullopt, out.origin, exchange, out.lease)) {
+          acquire_model(catalogue, found->index, std::nullopt, out.origin, exchange, out.lease)) {
     return error;
   }
   out.model = &out.lease.model();

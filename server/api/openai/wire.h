@@ -29,6 +29,7 @@ struct CommonRequest {
   ModelLease lease;
   const ServedModel* model = nullptr;  // of the lease
   std::string model_name;              // as the client wrote it, or the served one's
+  std::vector<engine::AdapterUse> adapters;
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
   ConstraintPointer constraint;  // null: free text

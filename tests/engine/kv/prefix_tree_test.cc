@@ -14,7 +14,7 @@ constexpr int32_t kPageTokens = 2;
 class PrefixTreeTest : public testing::Test {
  protected:
   // Puts a path in, as a sequence would that is then over.
-  std::vector<PageId> put(const std::vector<TokenId>& tokens, ShareId share = 0,
+  std::vector<PageId> put(const std::vector<TokenId>& tokens, PromptSpace space = 0,
                           uint64_t creator = 1) {
     std::vector<PageId> path;
     PageId parent = PrefixTree::kRoot;
@@ -22,7 +22,7 @@ class PrefixTreeTest : public testing::Test {
       if (pool_.n_free() == 0) tree_.evict_one();
       const PageId own = *pool_.take();
       const PageId page =
-          tree_.insert(share, parent, std::span(tokens).subspan(i, kPageTokens), own, creator);
+          tree_.insert(space, parent, std::span(tokens).subspan(i, kPageTokens), own, creator);
       if (page != own) {
         pool_.add_reference(page);
         pool_.release(own);
@@ -36,10 +36,10 @@ class PrefixTreeTest : public testing::Test {
     return path;
   }
 
-  std::vector<PageId> find(const std::vector<TokenId>& tokens, ShareId share = 0,
+  std::vector<PageId> find(const std::vector<TokenId>& tokens, PromptSpace space = 0,
                            size_t max_pages = 100) {
     std::vector<PageId> out;
-    tree_.find(share, tokens, max_pages, out);
+    tree_.find(space, tokens, max_pages, out);
     return out;
   }
 
@@ -51,6 +51,20 @@ class PrefixTreeTest : public testing::Test {
   PagePool pool_{8};
   PrefixTree tree_{pool_, kPageTokens};
 };
+
+TEST_F(PrefixTreeTest, ASetOfAdaptersHasATreeOfItsOwn) {
+  const std::vector<TokenId> tokens = {1, 2, 3, 4};
+  const auto plain = put(tokens);
+  const auto first = put(tokens, {0, 1});
+  const auto of_another_share = put(tokens, {1, 1});
+  EXPECT_EQ(find(tokens), plain);
+  EXPECT_EQ(find(tokens, {0, 1}), first);
+  EXPECT_EQ(find(tokens, {1, 1}), of_another_share);
+  EXPECT_TRUE(find(tokens, {0, 2}).empty());
+  EXPECT_TRUE(find(tokens, 1).empty());
+  EXPECT_NE(plain, first);
+  EXPECT_NE(first, of_another_share);
+}
 
 TEST_F(PrefixTreeTest, FindsTheLongestPathOfWholePages) {
   const auto path = put({1, 2, 3, 4, 5, 6});

@@ -158,6 +158,39 @@ TEST_F(EngineCoreTest, ARepeatedPromptIsFoundButForItsLastToken) {
   EXPECT_EQ(third.tokens, first.tokens);
 }
 
+// More sets than are told apart at once: no number is used again for other adapters.
+TEST_F(EngineCoreTest, APromptIsFoundByTheSameAdaptersOnly) {
+  start({});
+  std::vector<AdapterUse> wanted;
+  runner_->before_run = [&](int64_t, const ops::StepInputs& inputs) {
+    for (const ops::SequenceSlice& slice : inputs.sequences) {
+      EXPECT_EQ(slice.adapters.size(), wanted.size());
+      for (size_t i = 0; i < std::min(wanted.size(), slice.adapters.size()); ++i) {
+        EXPECT_EQ(slice.adapters[i].adapter, wanted[i].adapter);
+        EXPECT_EQ(slice.adapters[i].scale, wanted[i].scale);
+      }
+    }
+    return ok_status();
+  };
+  const auto cached = [&](std::vector<AdapterUse> adapters) {
+    wanted = adapters;
+    Request r = request(1);
+    r.prompt.assign(24, kFirstByte);
+    r.max_tokens = 2;
+    r.adapters = std::move(adapters);
+    return ask(std::move(r)).end.usage.cached_tokens;
+  };
+  EXPECT_EQ(cached({}), 0);
+  for (int i = 1; i <= 1100; ++i) {
+    const float scale = static_cast<float>(i) / 64;
+    EXPECT_EQ(cached({{0, scale}}), 0) << i;
+    EXPECT_EQ(cached({{0, scale}}), 23) << i;
+  }
+  EXPECT_EQ(cached({{1, 1}}), 0);
+  EXPECT_EQ(cached({{0, 1}, {1, 1}}), 0);
+  EXPECT_EQ(cached({{0, 1}, {1, 1}}), 23);
+}
+
 TEST_F(EngineCoreTest, SiblingsShareTheComputationOfTheirPrompt) {
   for (const Shape& setup : {Shape{}, Shape{.max_running = 2, .n_pages = 20},
                              Shape{.max_running = 1}, Shape{.max_idle_pages = 0}}) {

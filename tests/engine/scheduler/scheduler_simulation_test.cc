@@ -32,6 +32,7 @@ struct Job {
   int64_t target = 0;  // ends when that many are known
   int64_t next_output = 0;
   ShareId share = 0;
+  uint64_t adapters = 0;
   int32_t priority = 0;
   bool drawn = false;  // of the prompt's logits
 };
@@ -117,6 +118,7 @@ class Simulation {
       job.target = job.n_prompt + 1 + draw(16);
       job.next_output = draw(8) == 0 ? draw(static_cast<uint32_t>(job.n_prompt)) : job.n_prompt - 1;
       job.share = static_cast<ShareId>(draw(3));
+      job.adapters = draw(4) == 0 ? 1 + static_cast<uint64_t>(draw(2)) : 0;
       job.priority = draw(3) - 1;
       std::optional<SequenceId> leader;
       for (int members = draw(4) == 0 ? 2 + draw(3) : 1; members > 0; --members) {
@@ -131,8 +133,8 @@ class Simulation {
     const Budget& budget = scheduler_.budget();
     const int64_t capacity = int64_t{budget.n_pages} * budget.page_tokens;
     const int64_t positions = std::max(job.n_prompt, job.target - 1);
-    const Status added = scheduler_.add(
-        {id, job.tokens, positions, job.next_output, job.share, job.priority, leader});
+    const Status added = scheduler_.add({id, job.tokens, positions, job.next_output, job.share,
+                                         job.priority, leader, job.adapters});
     EXPECT_EQ(added.ok(), positions <= capacity);
     if (!added.ok()) return false;
     ++n_accepted_;
@@ -209,7 +211,7 @@ class Simulation {
     const auto first = static_cast<size_t>(planned.first_position);
     const auto end = first + static_cast<size_t>(planned.n_tokens);
     ASSERT_LE(end, pages.size() * width);
-    uint64_t state = job.share;
+    uint64_t state = mix(job.share, job.adapters);
     for (size_t position = 0; position < end; ++position) {
       const TokenId token = position < job.tokens.size()
                                 ? job.tokens[position]

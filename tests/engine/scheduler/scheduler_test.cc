@@ -315,6 +315,21 @@ TEST(Scheduler, SharesDoNotSeeEachOthersPrompts) {
   EXPECT_EQ(scheduler.n_cached(2), 0);
 }
 
+TEST(Scheduler, SetsOfAdaptersDoNotSeeEachOthersPrompts) {
+  Scheduler scheduler(small());
+  ASSERT_TRUE(add_text(scheduler, 1, 8, 7, {.adapters = 1}).ok());
+  advance(scheduler, scheduler.plan());
+  ASSERT_TRUE(add_text(scheduler, 2, 8, 7, {.adapters = 2}).ok());
+  ASSERT_TRUE(add_text(scheduler, 3, 8, 7).ok());
+  advance(scheduler, scheduler.plan());
+  EXPECT_EQ(scheduler.n_cached(2), 0);
+  EXPECT_EQ(scheduler.n_cached(3), 0);
+  ASSERT_TRUE(add_text(scheduler, 4, 8, 7, {.adapters = 1}).ok());
+  scheduler.plan();
+  EXPECT_EQ(scheduler.n_cached(4), 7);
+  EXPECT_EQ(scheduler.check_integrity(), std::nullopt);
+}
+
 TEST(Scheduler, PromptsThatAreEqualAtTheSameTimeAreComputedOnce) {
   Budget budget = small();
   budget.n_pages = 40;

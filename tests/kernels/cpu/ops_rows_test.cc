@@ -123,6 +123,26 @@ TEST(OpRows, ElementWise) {
   }
 }
 
+// Rows of a sum are those of sums of one row each.
+TEST(OpRows, AddRows) {
+  constexpr int64_t kRows = 5;
+  for (const int64_t n : {1, 16, 33, 2048}) {
+    const int64_t stride = n + 7;
+    const auto x = mixed_values(static_cast<size_t>(kRows * n), 1, 20.0F);
+    const auto other = mixed_values(static_cast<size_t>(kRows * stride), 2);
+    expect_same_rows(ops::OpId::kAdd, [&](backend::Backend& backend) {
+      std::vector<float> y = other;
+      backend.add({x.data(), y.data(), n, kRows, n, stride});
+      std::vector<float> expected = other;
+      for (int64_t r = 0; r < kRows; ++r) {
+        backend.add({x.data() + r * n, expected.data() + r * stride, n});
+      }
+      EXPECT_EQ(y, expected);
+      return y;
+    });
+  }
+}
+
 // Two sequences: positions 1000.. and 0...
 struct TwoSequences {
   std::vector<int32_t> tokens = std::vector<int32_t>(9, 1);

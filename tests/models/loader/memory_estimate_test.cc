@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 
 #include "models/graph/weights.h"
 #include "models/loader/speed_estimate.h"
 #include "tests/support/plain_backend.h"
+#include "tests/support/tiny_adapter.h"
 #include "tests/support/tiny_model.h"
 
 namespace quern::loader {
@@ -109,6 +111,29 @@ TEST_F(MemoryEstimateTest, ScratchMatchesTheForwardPass) {
       ASSERT_TRUE(forward.ok());
       EXPECT_EQ(forward_scratch_bytes(size_.hyper, tokens, outputs), (*forward)->scratch_bytes())
           << architecture << ' ' << tokens << ' ' << outputs;
+    }
+  }
+}
+
+TEST_F(MemoryEstimateTest, ScratchOfAdaptersIsThatOfThePass) {
+  tests_support::TinyModelOptions options;
+  options.tied_output = false;
+  load(options);
+  for (const bool output : {true, false}) {
+    tests_support::TinyAdapterOptions how;
+    how.rank = 5;
+    how.wanted = [&](std::string_view name) { return output || name != "output.weight"; };
+    const auto adapter = tests_support::tiny_adapter(*model_, how, *backend_);
+    ASSERT_TRUE(adapter.ok()) << adapter.error().message();
+    for (const auto& [tokens, outputs] : {std::pair{1, 1}, {7, 0}, {64, 16}, {256, 1}}) {
+      const auto forward = graph::ForwardPass::create(*backend_, model_->weights(), tokens, outputs,
+                                                      {(*adapter)->weights()});
+      ASSERT_TRUE(forward.ok());
+      const std::array facts = {(*adapter)->facts()};
+      EXPECT_EQ(forward_scratch_bytes(size_.hyper, tokens, outputs) +
+                    adapter_scratch_bytes(facts, tokens, outputs),
+                (*forward)->scratch_bytes())
+          << output << ' ' << tokens << ' ' << outputs;
     }
   }
 }

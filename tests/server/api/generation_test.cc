@@ -280,6 +280,36 @@ TEST_F(Answers, OneKeyOrNoneNeedsNoShares) {
   EXPECT_EQ(model_.engine.requests().back().priority, -3);
 }
 
+TEST_F(Answers, AModelsNameOrAListChoosesAdapters) {
+  start();
+  const auto adapters_for = [&](const char* path, const std::string& body) {
+    EXPECT_EQ(post(path, body).status, 200) << body;
+    return model_.engine.requests().back().adapters;
+  };
+  using Uses = std::vector<engine::AdapterUse>;
+  for (const char* path : {"/v1/completions", "/api/generate"}) {
+    const auto named = [&](const std::string& name) {
+      return adapters_for(path, R"({"model":")" + name + R"(","prompt":"x","stream":false})");
+    };
+    EXPECT_EQ(named("tiny"), Uses());
+    EXPECT_EQ(named("tiny:sql"), (Uses{{0, 1.0F}}));
+    EXPECT_EQ(named("TINY-MODEL:q4:PIRATE:latest"), (Uses{{1, 0.5F}}));
+  }
+  EXPECT_EQ(adapters_for("/v1/completions",
+                         R"({"prompt":"x","lora":[{"id":1,"scale":-2},{"id":0,"scale":0.5}]})"),
+            (Uses{{0, 0.5F}, {1, -2.0F}}));
+  // The list takes the name's place.
+  EXPECT_EQ(adapters_for("/v1/completions",
+                         R"({"model":"tiny:sql","prompt":"x","lora":[{"id":1,"scale":3}]})"),
+            (Uses{{1, 3.0F}}));
+  EXPECT_EQ(adapters_for("/v1/completions", R"({"model":"tiny:sql","prompt":"x","lora":[]})"),
+            (Uses{{0, 1.0F}}));
+  const std::string chat = R"("messages":[{"role":"user","content":"x"}],"stream":false})";
+  EXPECT_EQ(adapters_for("/v1/chat/completions", R"({"model":"tiny:sql",)" + chat),
+            (Uses{{0, 1.0F}}));
+  EXPECT_EQ(adapters_for("/api/chat", R"({"model":"tiny:sql",)" + chat), (Uses{{0, 1.0F}}));
+}
+
 TEST_F(Answers, EchoAndLegacyLogprobs) {
   start({.answer = "ab"});
   const Json body = json(

@@ -121,5 +121,39 @@ TEST(Serve, AKilledProcessLeavesNoHalfPages) {
   }
 }
 
+// One model, two adapters, all three asked for at once, again and again: each has its own answer.
+TEST(Serve, AdaptersAnswerAsModelsOfTheirOwn) {
+  const std::string goldens = QUERN_SOURCE_DIR "/tests/golden/";
+  const std::string adapter = goldens + "adapters/llama/adapter.gguf";
+  ServerProcess server({goldens + "arch/llama_untied_bias.gguf", "--alias", "base", "--lora",
+                        "one=" + adapter, "--lora", "two=" + adapter + ":-0.5"});
+  ASSERT_GT(server.port(), 0);
+  EXPECT_NE(server.summary().find("serving     \"base\", \"base:one\", \"base:two\" at"),
+            std::string::npos)
+      << server.summary();
+  const std::vector<std::string> models = {"base", "base:one", "base:two"};
+  const auto ask = [&](const std::string& model) {
+    const Json body = {{"model", model},   {"prompt", "a b c d e f"},
+                       {"max_tokens", 30}, {"temperature", 1.0},
+                       {"seed", 7},        {"ignore_eos", true}};
+    const RawResponse response = tests::post_json(server.port(), "/v1/completions", body.dump());
+    EXPECT_EQ(response.status, 200) << response.body;
+    const auto parsed = parse_json(response.body);
+    return parsed.ok() ? (*parsed)["choices"][0]["text"].get<std::string>() : std::string();
+  };
+  std::vector<std::string> alone;
+  for (const std::string& model : models) alone.push_back(ask(model));
+  EXPECT_NE(alone[0], alone[1]);
+  EXPECT_NE(alone[0], alone[2]);
+  EXPECT_NE(alone[1], alone[2]);
+  std::vector<std::thread> clients;
+  for (size_t i = 0; i < 6; ++i) {
+    clients.emplace_back([&, i] {
+      for (int round = 0; round < 4; ++round) EXPECT_EQ(ask(models[i % 3]), alone[i % 3]);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+}
+
 }  // namespace
 }  // namespace quern::testing

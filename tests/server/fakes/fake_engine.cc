@@ -210,6 +210,8 @@ api::ServedModel FakeModel::served() {
   out.grammars = std::make_shared<grammar::GrammarStore>(*tokenizer);
   out.id = "tiny";
   out.aliases = {"tiny-model:q4"};
+  out.adapters = {{"sql", "sql.gguf", 1, 100, 1700000001},
+                  {"Pirate", "pirate.gguf", 0.5F, 200, 1700000002}};
   out.engine = &engine;
   out.tokenizer = tokenizer.get();
   out.chat_template = chat_template.get();

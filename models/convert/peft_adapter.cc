@@ -1,0 +1,383 @@
+// See peft_adapter.h.
+#include "models/convert/peft_adapter.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "config/base/mapped_file.h"
+#include "models/arch/arch_spec.h"
+#include "models/convert/peft_config.h"
+#include "models/gguf/name_rules.h"
+#include "models/gguf/reader.h"
+#include "models/gguf/writer.h"
+#include "models/safetensors/checkpoint.h"
+
+namespace quern::convert {
+namespace {
+
+using arch::TensorRole;
+using formats::FormatId;
+using safetensors::DType;
+using safetensors::Tensor;
+
+constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;
+
+// The last part of a module's name and the role of its matrix; the same in all architectures here.
+struct ModuleRole {
+  std::string_view module;
+  TensorRole role;
+};
+constexpr std::array<ModuleRole, 10> kModules = {{
+    {"self_attn.q_proj", TensorRole::kQuery},
+    {"self_attn.k_proj", TensorRole::kKey},
+    {"self_attn.v_proj", TensorRole::kValue},
+    {"self_attn.qkv_proj", TensorRole::kQkv},
+    {"self_attn.o_proj", TensorRole::kAttentionOutput},
+    {"mlp.gate_proj", TensorRole::kGate},
+    {"mlp.up_proj", TensorRole::kUp},
+    {"mlp.gate_up_proj", TensorRole::kGateUp},
+    {"mlp.down_proj", TensorRole::kDown},
+    {"lm_head", TensorRole::kOutput},
+}};
+
+Error invalid(std::string message) { return Error(ErrorKind::kInvalidInput, std::move(message)); }
+Error unsupported(std::string message) {
+  return Error(ErrorKind::kUnsupported, std::move(message));
+}
+
+// The model that the adapter is for.
+struct Base {
+  std::shared_ptr<const gguf::GgufFile> file;
+  const arch::ArchSpec* spec = nullptr;
+  arch::HyperParams hyper;
+};
+
+// A matrix of the base and what is added to it.
+struct Delta {
+  const gguf::TensorInfo* matrix = nullptr;
+  TensorRole role{};
+  const Tensor* a = nullptr;
+  const Tensor* b = nullptr;
+};
+// By the module's name in the adapter.
+using Deltas = std::map<std::string_view, Delta>;
+
+Result<Base> open_base(const std::filesystem::path& path) {
+  Base base;
+  QUERN_ASSIGN_OR_RETURN(base.file, gguf::GgufFile::open(path));
+  const gguf::Metadata& metadata = base.file->metadata();
+  const auto read = [&]() -> Status {
+    QUERN_ASSIGN_OR_RETURN(const auto name, metadata.get_string("general.architecture"));
+    base.spec = arch::find_arch(name);
+    if (base.spec == nullptr) {
+      return unsupported("general.architecture is \"" + gguf::printable(name) +
+                         "\"; expected one of " + arch::arch_names());
+    }
+    QUERN_ASSIGN_OR_RETURN(const auto* tokens,
+                           metadata.find_array<std::string>("tokenizer.ggml.tokens"));
+    if (tokens == nullptr) {
+      return invalid("tokenizer.ggml.tokens is missing; expected the base model of the adapter");
+    }
+    QUERN_ASSIGN_OR_RETURN(
+        base.hyper,
+        arch::read_hyper_params(*base.spec, metadata, static_cast<int64_t>(tokens->size())));
+    return ok_status();
+  };
+  const Status done = read();
+  if (!done.ok()) return done.error().with_context(base.file->label());
+  return base;
+}
+
+Result<PeftConfig> read_config(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "adapter_config.json";
+  QUERN_ASSIGN_OR_RETURN(const auto file, MappedFile::open(path));
+  const std::string label = gguf::printable(path.string(), 4096);
+  if (file->bytes().size() > kMaxConfigBytes) {
+    return invalid(label + " has " + std::to_string(file->bytes().size()) +
+                   " bytes; expected the settings of an adapter, at most 1 MiB");
+  }
+  const auto text =
+      std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  auto config = parse_peft_config(text);
+  if (!config.ok()) return config.error().with_context(label);
+  return config;
+}
+
+// A tensor's name cut into module and half.
+struct HalfName {
+  std::string_view module;  // "model.layers.3.self_attn.q_proj"
+  bool is_a = false;
+};
+
+Result<HalfName> split_name(const Tensor& tensor) {
+  constexpr std::string_view kPrefix = "base_model.model.";
+  std::string_view rest = tensor.name;
+  if (rest.starts_with(kPrefix)) rest.remove_prefix(kPrefix.size());
+  for (const auto& [suffix, is_a] :
+       {std::pair<std::string_view, bool>(".lora_A.weight", true), {".lora_B.weight", false}}) {
+    if (rest.ends_with(suffix)) return HalfName{rest.substr(0, rest.size() - suffix.size()), is_a};
+  }
+  const std::string what = "tensor " + gguf::printable(tensor.name, 200);
+  if (rest.find("lora_magnitude_vector") != std::string_view::npos) {
+    return unsupported(what + " belongs to a DoRA adapter; merge it into the model");
+  }
+  if (rest.find("lora_embedding_") != std::string_view::npos) {
+    return unsupported(what +
+                       " changes the token embedding, which cannot be adapted; merge it "
+                       "into the model");
+  }
+  return unsupported(what +
+                     " is no half of a low-rank delta (lora_A.weight or lora_B.weight); save "
+                     "the adapter without whole tensors (save_embedding_layers=False) or "
+                     "merge it into the model");
+}
+
+// The layer in "model.layers.3.self_attn.q_proj", and what follows it.
+std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view module) {
+  constexpr std::string_view kLayers = "layers.";
+  const size_t at = module.find(kLayers);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = module.substr(at + kLayers.size());
+  int64_t layer = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+  const auto n_digits = static_cast<size_t>(end - rest.data());
+  if (error != std::errc() || n_digits >= rest.size() || rest[n_digits] != '.' || layer < 0) {
+    return std::nullopt;
+  }
+  return std::pair(layer, rest.substr(n_digits + 1));
+}
+
+// The base's matrix of a module.
+Result<Delta> find_matrix(std::string_view module, const Base& base) {
+  const std::string what = "the adapter changes module " + gguf::printable(module, 200) + ", ";
+  const auto in_layer = split_layer(module);
+  const std::string_view part = in_layer ? in_layer->second : module;
+  const auto known = std::find_if(kModules.begin(), kModules.end(), [&](const ModuleRole& one) {
+    return part == one.module && (one.role == TensorRole::kOutput) == !in_layer;
+  });
+  if (known == kModules.end()) {
+    return unsupported(what +
+                       "but only matrices of the attention, the dense feed-forward part and the "
+                       "output can be adapted; merge it into the model");
+  }
+  for (const arch::TensorRow& row : base.spec->tensors) {
+    if (row.role != known->role) continue;
+    const std::string name = row.name(in_layer ? in_layer->first : 0);
+    const gguf::TensorInfo* matrix = base.file->find_tensor(name);
+    if (matrix == nullptr) {
+      return invalid(what + "but the base has no tensor " + name +
+                     "; give the model that it was trained on as --base");
+    }
+    return Delta{.matrix = matrix, .role = known->role};
+  }
+  return invalid(what + "but models of " + std::string(base.spec->name) +
+                 " have no such matrix; give the model that it was trained on as --base");
+}
+
+Status check_shapes(std::string_view module, const Delta& delta, const PeftConfig& config) {
+  for (const Tensor* half : {delta.a, delta.b}) {
+    if (half == nullptr) {
+      return invalid("module " + gguf::printable(module, 200) + " has no " +
+                     (delta.a == nullptr ? "lora_A" : "lora_B") +
+                     ".weight; the adapter is incomplete, get it again");
+    }
+    if (half->shape.size() != 2 || half->n_values() == 0 || !safetensors::is_float(half->dtype)) {
+      return invalid("tensor " + gguf::printable(half->name, 200) + " is " +
+                     safetensors::describe(*half) + "; expected a matrix of floats");
+    }
+  }
+  const uint64_t rank = delta.a->shape[0];
+  if (delta.a->shape[1] != delta.matrix->dims[0] || delta.b->shape[0] != delta.matrix->dims[1] ||
+      delta.b->shape[1] != rank) {
+    return invalid("module " + gguf::printable(module, 200) + " has halves " +
+                   safetensors::describe(*delta.a) + " and " + safetensors::describe(*delta.b) +
+                   "; the base's " + delta.matrix->name + " needs [rank, " +
+                   std::to_string(delta.matrix->dims[0]) + "] and [" +
+                   std::to_string(delta.matrix->dims[1]) +
+                   ", rank], so give the model that it was trained on as --base");
+  }
+  if (static_cast<int64_t>(rank) == config.rank) return ok_status();
+  if (config.has_rank_pattern && !config.rank_stabilized) return ok_status();
+  const std::string differs = "module " + gguf::printable(module, 200) + " has rank " +
+                              std::to_string(rank) + ", adapter_config.json says r is " +
+                              std::to_string(config.rank);
+  if (!config.has_rank_pattern) return invalid(differs + "; get the adapter again");
+  return unsupported(differs +
+                     " and use_rslora is true: different ranks then need different alphas, which "
+                     "a file cannot say; merge it into the model");
+}
+
+Result<Deltas> collect_deltas(const safetensors::Checkpoint& checkpoint, const Base& base,
+                              const PeftConfig& config) {
+  Deltas deltas;
+  for (const Tensor& tensor : checkpoint.tensors()) {
+    QUERN_ASSIGN_OR_RETURN(const HalfName name, split_name(tensor));
+    auto found = deltas.find(name.module);
+    if (found == deltas.end()) {
+      QUERN_ASSIGN_OR_RETURN(const Delta fresh, find_matrix(name.module, base));
+      found = deltas.emplace(name.module, fresh).first;
+    }
+    const Tensor*& half = name.is_a ? found->second.a : found->second.b;
+    if (half != nullptr) {
+      return invalid("tensors " + gguf::printable(half->name, 200) + " and " +
+                     gguf::printable(tensor.name, 200) +
+                     " are the same half; get the adapter "
+                     "again");
+    }
+    half = &tensor;
+  }
+  if (deltas.empty()) return invalid("the file has no tensors; get the adapter again");
+  std::map<const gguf::TensorInfo*, std::string_view> owners;
+  for (const auto& [module, delta] : deltas) {
+    QUERN_RETURN_IF_ERROR(check_shapes(module, delta, config));
+    if (const auto [other, fresh] = owners.emplace(delta.matrix, module); !fresh) {
+      return invalid("modules " + gguf::printable(other->second, 200) + " and " +
+                     gguf::printable(module, 200) + " both change " + delta.matrix->name +
+                     "; get the adapter again");
+    }
+  }
+  return deltas;
+}
+
+// How many heads the rows of a matrix are, where those of the base were put in another order: the
+// source has the first halves of all pairs of a head, then the second halves; 0: rows stay.
+int64_t heads_to_reorder(const Delta& delta, const Base& base) {
+  if (base.spec->recipe.rope_pairing != ops::RopePairing::kNeighbours) return 0;
+  if (delta.role == TensorRole::kQuery) return base.hyper.n_heads;
+  return delta.role == TensorRole::kKey ? base.hyper.n_kv_heads : 0;
+}
+
+Result<std::vector<float>> decode(const Tensor& tensor) {
+  std::vector<float> values(tensor.n_values());
+  safetensors::decode_floats(tensor.dtype, tensor.data.data(), values.data(), values.size());
+  const bool finite =
+      std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+  if (finite) return values;
+  return invalid("tensor " + gguf::printable(tensor.name, 200) +
+                 " holds values that are no finite numbers; the training went wrong");
+}
+
+void reorder_rows(std::vector<float>& values, int64_t n_rows, int64_t n_heads) {
+  const auto width = static_cast<int64_t>(values.size()) / n_rows;
+  const int64_t head_rows = n_rows / n_heads;
+  std::vector<float> out(values.size());
+  for (int64_t row = 0; row < n_rows; ++row) {
+    const int64_t in_head = row % head_rows;
+    const int64_t half = in_head / (head_rows / 2);
+    const int64_t pair = in_head % (head_rows / 2);
+    const int64_t to = row - in_head + 2 * pair + half;
+    std::copy_n(values.begin() + row * width, width, out.begin() + to * width);
+  }
+  values = std::move(out);
+}
+
+FormatId format_of(DType dtype) {
+  if (dtype == DType::kF16) return FormatId::kF16;
+  return dtype == DType::kBF16 ? FormatId::kBF16 : FormatId::kF32;
+}
+
+// One half as the file is to hold it. Formats hold the values exactly.
+Result<std::vector<std::byte>> encode_half(const Tensor& tensor, int64_t n_heads) {
+  QUERN_ASSIGN_OR_RETURN(std::vector<float> values, decode(tensor));
+  const auto n_rows = static_cast<int64_t>(tensor.shape[0]);
+  if (n_heads > 0) {
+    if (n_rows % (2 * n_heads) != 0) {
+      return invalid("tensor " + gguf::printable(tensor.name, 200) + " has " +
+                     std::to_string(n_rows) + " rows, which are no " + std::to_string(n_heads) +
+                     " heads of whole pairs; give the model that it was trained on as --base");
+    }
+    reorder_rows(values, n_rows, n_heads);
+  }
+  const formats::FormatInfo& format = formats::format_info(format_of(tensor.dtype));
+  std::vector<std::byte> out(values.size() * static_cast<size_t>(format.block_bytes));
+  format.encode_row(values.data(), out.data(), static_cast<int64_t>(values.size()));
+  return out;
+}
+
+Status add_tensors(const Deltas& deltas, gguf::GgufWriter& writer) {
+  for (const auto& [module, delta] : deltas) {
+    const uint64_t dims_a[] = {delta.a->shape[1], delta.a->shape[0]};
+    const uint64_t dims_b[] = {delta.b->shape[1], delta.b->shape[0]};
+    const std::string& name = delta.matrix->name;
+    QUERN_RETURN_IF_ERROR(writer.add_tensor(name + ".lora_a", format_of(delta.a->dtype), dims_a));
+    QUERN_RETURN_IF_ERROR(writer.add_tensor(name + ".lora_b", format_of(delta.b->dtype), dims_b));
+  }
+  return ok_status();
+}
+
+void set_keys(const Base& base, const PeftConfig& config, const std::string& name,
+              gguf::Metadata& metadata) {
+  const double rank = static_cast<double>(config.rank);
+  const double alpha = config.rank_stabilized ? config.alpha * std::sqrt(rank) : config.alpha;
+  metadata.set("general.type", std::string("adapter"));
+  metadata.set("general.architecture", std::string(base.spec->name));
+  metadata.set("general.name", name);
+  metadata.set("adapter.type", std::string("lora"));
+  metadata.set("adapter.lora.alpha", static_cast<float>(alpha));
+}
+
+Status write_tensors(const Deltas& deltas, const Base& base, gguf::GgufOutput& output) {
+  for (const auto& [module, delta] : deltas) {
+    QUERN_ASSIGN_OR_RETURN(const auto a, encode_half(*delta.a, 0));
+    QUERN_RETURN_IF_ERROR(output.write_tensor(a));
+    QUERN_ASSIGN_OR_RETURN(const auto b, encode_half(*delta.b, heads_to_reorder(delta, base)));
+    QUERN_RETURN_IF_ERROR(output.write_tensor(b));
+  }
+  return ok_status();
+}
+
+Status write_adapter(const safetensors::Checkpoint& checkpoint, const Base& base,
+                     const PeftConfig& config, const std::filesystem::path& out_path,
+                     AdapterReport& report) {
+  QUERN_ASSIGN_OR_RETURN(const Deltas deltas, collect_deltas(checkpoint, base, config));
+  report.n_matrices = deltas.size();
+  gguf::GgufWriter writer;
+  set_keys(base, config, report.name, writer.metadata());
+  QUERN_RETURN_IF_ERROR(add_tensors(deltas, writer));
+  QUERN_ASSIGN_OR_RETURN(const auto output, writer.create(out_path));
+  QUERN_RETURN_IF_ERROR(write_tensors(deltas, base, *output));
+  if (checkpoint.poisoned()) {
+    return Error(ErrorKind::kIo,
+                 "the file became shorter or unreadable while it was converted; check the disk "
+                 "and try again");
+  }
+  return output->finish();
+}
+
+std::string name_of(const std::filesystem::path& directory) {
+  const std::filesystem::path clean = directory.lexically_normal();
+  return (clean.has_filename() ? clean : clean.parent_path()).filename().string();
+}
+
+}  // namespace
+
+Result<AdapterReport> convert_peft_adapter(const std::filesystem::path& directory,
+                                           const std::filesystem::path& base_path,
+                                           const std::filesystem::path& out_path,
+                                           const std::string& name) {
+  QUERN_ASSIGN_OR_RETURN(const PeftConfig config, read_config(directory));
+  QUERN_ASSIGN_OR_RETURN(const Base base, open_base(base_path));
+  QUERN_ASSIGN_OR_RETURN(const auto checkpoint,
+                         safetensors::Checkpoint::open(directory / "adapter_model.safetensors"));
+  AdapterReport report;
+  report.name = name.empty() ? name_of(directory) : name;
+  report.architecture = base.spec->name;
+  const Status written = write_adapter(*checkpoint, base, config, out_path, report);
+  if (!written.ok()) {
+    return written.error().with_context(gguf::printable(checkpoint->label(), 4096));
+  }
+  std::error_code failed;
+  report.file_bytes = std::filesystem::file_size(out_path, failed);
+  if (failed) return Error(ErrorKind::kIo, "the converted file disappeared: " + failed.message());
+  return report;
+}
+
+}  // namespace quern::convert
