@@ -1,4 +1,5 @@
-// The program: reads the environment once, ignores SIGPIPE, hands over to the command line.
+// The program: reads the environment once, ignores the signals that tell of failed writes, hands
+// over to the command line.
 #include <unistd.h>
 
 #include <csignal>
@@ -14,17 +15,27 @@ std::string environment(const std::string& name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
+// Source: XDG Base Directory Specification.
+std::string cache_home() {
+  const std::string named = environment("XDG_CACHE_HOME");
+  const std::string home = environment("HOME");
+  return !named.empty() || home.empty() ? named : home + "/.cache";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A client that hangs up must show as a failed write, not end the process.
+  // A client that hangs up, and a file that may not grow, must show as a failed write, not end the
+  // process.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   quern::cli::Process process{
       std::cout,
       std::cerr,
       isatty(STDOUT_FILENO) == 1,
       isatty(STDERR_FILENO) == 1,
       {environment("QUERN_CONFIG_DIR"), environment("XDG_CONFIG_HOME"), environment("HOME")},
+      cache_home(),
       {}};
   for (const quern::options::OptionInfo& option : quern::options::all_options()) {
     if (const char* value = std::getenv(option.variable.c_str()); value != nullptr) {

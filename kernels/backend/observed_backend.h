@@ -1,9 +1,9 @@
-// A backend that shows the input of every matrix product, but for those of experts, to an observer
-// and otherwise is the backend behind it: for tools that look at activations. Costs nothing where
-// it is not used.
+// A backend that shows the input of every matrix product, those of experts too, to an observer and
+// otherwise is the backend behind it: for tools that look at activations. Costs nothing where it is
+// not used.
 //
-// The observer reads the input as host memory, and sees it before the product runs: for backends
-// that compute in the caller's memory and in order, as the CPU's does.
+// The observer reads input and routing as host memory, and sees them before the product runs: for
+// backends that compute in the caller's memory and in order, as the CPU's does.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,10 @@ namespace quern::backend {
 
 class ObservedBackend final : public Backend {
  public:
-  using Observer = std::function<void(const ops::MatmulArgs&)>;
+  struct Observer {
+    std::function<void(const ops::MatmulArgs&)> matmul;
+    std::function<void(const ops::ExpertMatmulArgs&)> expert_matmul;
+  };
 
   // `inner` must outlive this.
   ObservedBackend(Backend& inner, Observer observer)
@@ -36,7 +39,7 @@ class ObservedBackend final : public Backend {
   std::vector<std::string> explain() const override { return inner_.explain(); }
 
   void matmul(const ops::MatmulArgs& args) override {
-    observer_(args);
+    observer_.matmul(args);
     inner_.matmul(args);
   }
 
@@ -53,9 +56,11 @@ class ObservedBackend final : public Backend {
   void add(const ops::AddArgs& args) override { inner_.add(args); }
   void scale(const ops::ScaleArgs& args) override { inner_.scale(args); }
   void softcap(const ops::SoftcapArgs& args) override { inner_.softcap(args); }
-  // Not shown: the rows that go to one expert are no input of a whole matrix.
   void route(const ops::RouteArgs& args) override { inner_.route(args); }
-  void expert_matmul(const ops::ExpertMatmulArgs& args) override { inner_.expert_matmul(args); }
+  void expert_matmul(const ops::ExpertMatmulArgs& args) override {
+    observer_.expert_matmul(args);
+    inner_.expert_matmul(args);
+  }
   void expert_combine(const ops::ExpertCombineArgs& args) override { inner_.expert_combine(args); }
   void read_back(const float* device, float* host, size_t n) override {
     inner_.read_back(device, host, n);

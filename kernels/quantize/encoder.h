@@ -20,6 +20,9 @@ namespace quern::quantize {
 using Encode = void (*)(const float* src, const float* importance, std::byte* dst,
                         int64_t n_values);
 
+// Names the bytes that encoders give: counts up when one of them gives others for the same values.
+inline constexpr uint64_t kEncoderVersion = 1;
+
 // The encoder of a format for a machine with these instruction sets; null for formats that carry no
 // weights or are not written here (format_info tells nothing about that: this does).
 Encode find_encoder(formats::FormatId format, hardware::IsaMask isa);

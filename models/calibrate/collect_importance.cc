@@ -21,7 +21,10 @@ class Collector {
  public:
   Collector(backend::Backend& backend, const loader::Model& model, const CollectOptions& options,
             convert::ImportanceSums& sums)
-      : observed_(backend, [this](const ops::MatmulArgs& args) { observe(args); }),
+      : observed_(backend,
+                  {.matmul = [this](const ops::MatmulArgs& args) { observe(args); },
+                   .expert_matmul =
+                       [this](const ops::ExpertMatmulArgs& args) { observe_experts(args); }}),
         model_(model),
         options_(options),
         sums_(sums) {}
@@ -54,7 +57,7 @@ class Collector {
     if (!mismatch_.empty()) {
       return Error(ErrorKind::kInvalidInput,
                    "the sums so far of '" + mismatch_ +
-                       "' are of another width; they were made with another model: name another "
+                       "' are of another shape; they were made with another model: name another "
                        "output");
     }
     if (model_.file().poisoned()) {
@@ -72,35 +75,65 @@ class Collector {
         args.outputs.begin(), args.outputs.end(),
         [](const ops::MatmulOutput& output) { return is_collected(output.weight->name); });
     if (!wanted) return;
-    const auto n_columns = static_cast<size_t>(args.outputs.front().weight->view.n_cols);
-    add_squares(args, n_columns);
+    squares_.assign(static_cast<size_t>(args.outputs.front().weight->view.n_cols), 0.0);
+    for (int64_t row = 0; row < args.n_rows; ++row) add_squares(args.x + row * args.x_stride);
     for (const ops::MatmulOutput& output : args.outputs) {
-      if (is_collected(output.weight->name)) add_to(output.weight->name, args.n_rows);
+      if (!is_collected(output.weight->name)) continue;
+      add_to(output.weight->name, {.matrix = 0, .n_matrices = 1, .n_rows = args.n_rows});
     }
   }
 
-  void add_squares(const ops::MatmulArgs& args, size_t n_columns) {
-    squares_.assign(n_columns, 0.0);
-    for (int64_t row = 0; row < args.n_rows; ++row) {
-      const float* x = args.x + row * args.x_stride;
-      for (size_t i = 0; i < n_columns; ++i) {
-        squares_[i] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  // Of a stack the sums of each expert are kept apart; files with a tensor for each expert have
+  // them apart anyway.
+  void observe_experts(const ops::ExpertMatmulArgs& args) {
+    const auto n_experts = static_cast<size_t>(args.routing.n_experts);
+    for (size_t expert = 0; expert < n_experts; ++expert) {
+      const int32_t first = args.routing.firsts[expert];
+      const int32_t end = args.routing.firsts[expert + 1];
+      squares_.assign(static_cast<size_t>(args.outputs.front().weights.front()->view.n_cols), 0.0);
+      for (int32_t place = first; place < end; ++place) {
+        const int64_t row = args.x_by_place ? place : args.routing.sources[place];
+        add_squares(args.x + row * args.x_stride);
+      }
+      for (const ops::ExpertOutput& output : args.outputs) {
+        const bool stacked = output.weights.size() == 1;
+        add_to(output.weights[stacked ? 0 : expert]->name, {.matrix = stacked ? expert : 0,
+                                                            .n_matrices = stacked ? n_experts : 1,
+                                                            .n_rows = end - first});
       }
     }
   }
 
-  void add_to(const std::string& name, int64_t n_rows) {
+  // To squares_.
+  void add_squares(const float* x) {
+    for (size_t i = 0; i < squares_.size(); ++i) {
+      squares_[i] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    }
+  }
+
+  // Which matrix of a tensor, and how many rows came into it.
+  struct Share {
+    size_t matrix;
+    size_t n_matrices;
+    int64_t n_rows;
+  };
+
+  void add_to(const std::string& name, const Share& share) {
     convert::ImportanceSums::Entry& entry = sums_.entries[name];
-    if (entry.squares.empty()) entry.squares.resize(squares_.size());
-    if (entry.squares.size() != squares_.size()) {
+    if (entry.squares.empty()) {
+      entry.squares.resize(share.n_matrices * squares_.size());
+      entry.n_rows.resize(share.n_matrices);
+    }
+    if (entry.n_columns() != squares_.size() || entry.n_matrices() != share.n_matrices) {
       mismatch_ = name;
       return;
     }
     // Kept as f32, as the file has them, so that it does not matter whether they have been there.
+    float* sums = entry.squares.data() + share.matrix * squares_.size();
     for (size_t i = 0; i < squares_.size(); ++i) {
-      entry.squares[i] = static_cast<float>(static_cast<double>(entry.squares[i]) + squares_[i]);
+      sums[i] = static_cast<float>(static_cast<double>(sums[i]) + squares_[i]);
     }
-    entry.n_rows += static_cast<float>(n_rows);
+    entry.n_rows[share.matrix] += static_cast<float>(share.n_rows);
   }
 
   backend::ObservedBackend observed_;
@@ -112,11 +145,31 @@ class Collector {
   std::vector<int32_t> pages_;
   std::vector<int32_t> outputs_;
   std::vector<float> logits_;
-  std::vector<double> squares_;  // of one product's input, per column
+  std::vector<double> squares_;  // of the rows that come into one matrix, per column
   std::string mismatch_;         // a tensor whose sums do not fit
 };
 
 }  // namespace
+
+std::vector<std::string> matrices_without_input(const convert::ImportanceSums& sums) {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : sums.entries) {
+    for (size_t m = 0; m < entry.n_matrices(); ++m) {
+      if (entry.n_rows[m] > 0) continue;
+      names.push_back(entry.n_matrices() > 1 ? name + "[" + std::to_string(m) + "]" : name);
+    }
+  }
+  return names;
+}
+
+Result<std::vector<int32_t>> calibration_tokens(const tokenizer::Tokenizer& tokenizer,
+                                                std::string_view text) {
+  QUERN_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                         tokenizer.encode(text, tokenizer::SpecialParsing::kText));
+  const tokenizer::SpecialTokens& special = tokenizer.special();
+  if (special.add_bos && special.bos) tokens.insert(tokens.begin(), *special.bos);
+  return tokens;
+}
 
 uint32_t chunks_of(size_t n_tokens, const CollectOptions& options) {
   const auto all = static_cast<uint32_t>(n_tokens / static_cast<size_t>(options.chunk_tokens));
@@ -126,12 +179,6 @@ uint32_t chunks_of(size_t n_tokens, const CollectOptions& options) {
 Status collect_importance(backend::Backend& backend, const loader::Model& model,
                           std::span<const int32_t> tokens, const CollectOptions& options,
                           convert::ImportanceSums& sums) {
-  if (model.weights()->hyper.n_experts > 0) {
-    return Error(ErrorKind::kUnsupported,
-                 model.file().label() +
-                     " is a mixture of experts, whose importance is not collected yet; quantize it "
-                     "without --imatrix");
-  }
   const uint32_t n_chunks = chunks_of(tokens.size(), options);
   Collector collector(backend, model, options, sums);
   QUERN_RETURN_IF_ERROR(collector.prepare());

@@ -1,4 +1,5 @@
-// Lets a model read a text and sums up what comes into each matrix of its blocks.
+// Lets a model read a text and sums up what comes into each matrix of its blocks; into those of an
+// expert come the tokens that chose it.
 //
 // The text is read in chunks of equal length, each from an empty context; a rest is left out. Sums
 // of a chunk are added to those before, in order, so reading on later gives the same bytes as
@@ -9,6 +10,9 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "config/base/result.h"
 #include "kernels/backend/backend.h"
@@ -27,12 +31,20 @@ struct CollectOptions {
   const std::atomic<bool>* stop = nullptr;  // set from elsewhere to stop after the current chunk
 };
 
+// What is read of a text: all of it as plain text, after BOS where the vocabulary wants one, as
+// llama-imatrix does. Errors: those of the tokenizer.
+Result<std::vector<int32_t>> calibration_tokens(const tokenizer::Tokenizer& tokenizer,
+                                                std::string_view text);
+
 // How many chunks there are to read in all.
 uint32_t chunks_of(size_t n_tokens, const CollectOptions& options);
 
+// Experts' matrices that no token of the text chose: "blk.0.ffn_up_exps.weight[3]" of a stack.
+std::vector<std::string> matrices_without_input(const convert::ImportanceSums& sums);
+
 // Goes on with `sums` from chunk sums.n_chunks to the last and saves at the end. `model` is loaded
 // into `backend`, which computes in host memory. Errors: a step failed, the model file went away,
-// an entry of `sums` has another width, interrupted (kCancelled, after saving).
+// an entry of `sums` has another shape, interrupted (kCancelled, after saving).
 Status collect_importance(backend::Backend& backend, const loader::Model& model,
                           std::span<const int32_t> tokens, const CollectOptions& options,
                           convert::ImportanceSums& sums);

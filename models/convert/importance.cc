@@ -44,11 +44,10 @@ Result<Importance> read_entry(const gguf::TensorInfo& sums, const gguf::TensorIn
   Importance entry;
   entry.n_columns = sums.dims[0];
   entry.n_matrices = sums.n_rows();
-  entry.means.resize(sums.n_values());
-  entry.seen.resize(entry.n_matrices);
+  entry.means.resize(sums.n_values(), 1.0F);
   for (uint64_t m = 0; m < entry.n_matrices; ++m) {
     const float count = float_at(counts, m);
-    entry.seen[m] = count > 0.0F;
+    if (!(count > 0.0F)) ++entry.n_unseen;
     for (uint64_t i = m * entry.n_columns; i < (m + 1) * entry.n_columns; ++i) {
       const float sum = float_at(sums, i);
       if (!std::isfinite(sum) || sum < 0.0F || !std::isfinite(count)) {
@@ -56,7 +55,7 @@ Result<Importance> read_entry(const gguf::TensorInfo& sums, const gguf::TensorIn
                      "holds a value that is no sum of squares; the importance matrix "
                      "is damaged, make it again");
       }
-      if (entry.seen[m]) entry.means[i] = sum / count;
+      if (count > 0.0F) entry.means[i] = sum / count;
     }
   }
   return entry;
@@ -65,8 +64,7 @@ Result<Importance> read_entry(const gguf::TensorInfo& sums, const gguf::TensorIn
 }  // namespace
 
 const float* Importance::of(uint64_t matrix) const {
-  const uint64_t m = n_matrices == 1 ? 0 : matrix;
-  return seen[m] ? means.data() + m * n_columns : nullptr;
+  return means.data() + (n_matrices == 1 ? 0 : matrix) * n_columns;
 }
 
 const Importance* ImportanceFile::find(std::string_view tensor) const {

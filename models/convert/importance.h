@@ -23,10 +23,12 @@ namespace quern::convert {
 struct Importance {
   uint64_t n_columns = 0;
   uint64_t n_matrices = 0;
-  std::vector<float> means;  // [n_matrices][n_columns], finite and not negative
-  std::vector<bool> seen;    // per matrix: whether any row came in; else its means are void
+  // [n_matrices][n_columns], finite and not negative; all 1 where nothing came in, as
+  // llama-quantize takes it: such a matrix is encoded with weights that are all alike.
+  std::vector<float> means;
+  uint64_t n_unseen = 0;  // matrices into which nothing came
 
-  // The means of one matrix, or null where nothing came in. One matrix stands for all.
+  // The means of one matrix. One matrix stands for all.
   const float* of(uint64_t matrix) const;
 };
 

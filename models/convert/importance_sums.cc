@@ -1,5 +1,6 @@
 #include "models/convert/importance_sums.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <span>
@@ -21,6 +22,11 @@ std::vector<float> floats_of(const gguf::TensorInfo& tensor) {
   return values;
 }
 
+bool all_sums(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](float value) { return std::isfinite(value) && value >= 0; });
+}
+
 Error damaged(const std::filesystem::path& path, const std::string& what) {
   return Error(ErrorKind::kInvalidInput,
                gguf::printable(path.string(), 4096) + ": " + what +
@@ -34,14 +40,14 @@ Status read_entries(const std::filesystem::path& path, const gguf::GgufFile& fil
     const std::string name = tensor.name.substr(0, tensor.name.size() - kSums.size());
     const gguf::TensorInfo* counts = file.find_tensor(name + std::string(kCounts));
     const bool right = counts != nullptr && tensor.format == formats::FormatId::kF32 &&
-                       counts->format == formats::FormatId::kF32 && tensor.n_rows() == 1 &&
-                       counts->n_values() == 1;
-    if (!right) return damaged(path, "'" + gguf::printable(name) + "' has no sums with one count");
-    ImportanceSums::Entry entry{floats_of(tensor), floats_of(*counts).front()};
-    for (const float sum : entry.squares) {
-      if (!std::isfinite(sum) || sum < 0) {
-        return damaged(path, "'" + gguf::printable(name) + "' holds no sums of squares");
-      }
+                       counts->format == formats::FormatId::kF32 && tensor.n_values() > 0 &&
+                       counts->n_values() == tensor.n_rows();
+    if (!right) {
+      return damaged(path, "'" + gguf::printable(name) + "' has no sums with a count for each row");
+    }
+    ImportanceSums::Entry entry{floats_of(tensor), floats_of(*counts)};
+    if (!all_sums(entry.squares) || !all_sums(entry.n_rows)) {
+      return damaged(path, "'" + gguf::printable(name) + "' holds no sums of squares");
     }
     sums.entries.emplace(name, std::move(entry));
   }
@@ -59,17 +65,17 @@ Status write_importance_sums(const ImportanceSums& sums, const std::filesystem::
   metadata.set("imatrix.chunk_size", sums.chunk_tokens);
   metadata.set(std::string(kDigestKey), sums.text_digest);
   for (const auto& [name, entry] : sums.entries) {
-    const uint64_t n_columns[] = {entry.squares.size(), 1};
-    const uint64_t one[] = {1, 1};
+    const uint64_t sums_dims[] = {entry.n_columns(), entry.n_matrices()};
+    const uint64_t counts_dims[] = {1, entry.n_matrices()};
     QUERN_RETURN_IF_ERROR(
-        writer.add_tensor(name + std::string(kSums), formats::FormatId::kF32, n_columns));
+        writer.add_tensor(name + std::string(kSums), formats::FormatId::kF32, sums_dims));
     QUERN_RETURN_IF_ERROR(
-        writer.add_tensor(name + std::string(kCounts), formats::FormatId::kF32, one));
+        writer.add_tensor(name + std::string(kCounts), formats::FormatId::kF32, counts_dims));
   }
   QUERN_ASSIGN_OR_RETURN(const auto output, writer.create(path));
   for (const auto& [name, entry] : sums.entries) {
     QUERN_RETURN_IF_ERROR(output->write_tensor(std::as_bytes(std::span(entry.squares))));
-    QUERN_RETURN_IF_ERROR(output->write_tensor(std::as_bytes(std::span(&entry.n_rows, 1))));
+    QUERN_RETURN_IF_ERROR(output->write_tensor(std::as_bytes(std::span(entry.n_rows))));
   }
   return output->finish();
 }

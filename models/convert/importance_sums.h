@@ -13,9 +13,13 @@
 namespace quern::convert {
 
 struct ImportanceSums {
+  // Of one tensor; a stack of experts has several matrices.
   struct Entry {
-    std::vector<float> squares;  // per column
-    float n_rows = 0;
+    std::vector<float> squares;  // [n_matrices][n_columns]
+    std::vector<float> n_rows;   // that came in, per matrix
+
+    size_t n_matrices() const { return n_rows.size(); }
+    size_t n_columns() const { return n_rows.empty() ? 0 : squares.size() / n_rows.size(); }
   };
   std::map<std::string, Entry> entries;  // by tensor
   uint32_t n_chunks = 0;                 // of the text, read so far

@@ -95,8 +95,7 @@ class TensorEncoder {
       const uint64_t column = (share.first + v) % n_cols;
       const uint64_t matrix = (share.first + v) / (n_cols * tensor_.source->dims[1]);
       const uint64_t n = std::min(n_cols - column, share.n_values - v);
-      const float* means = tensor_.importance->of(matrix);
-      encode_(values.data() + v, means == nullptr ? nullptr : means + column, to + bytes_of(to_, v),
+      encode_(values.data() + v, tensor_.importance->of(matrix) + column, to + bytes_of(to_, v),
               static_cast<int64_t>(n));
       v += n;
     }
@@ -215,6 +214,11 @@ Status quantize_file(const gguf::GgufFile& file, const QuantizePlan& plan,
   QUERN_RETURN_IF_ERROR(check_room(out, plan.file_bytes));
   QUERN_ASSIGN_OR_RETURN(const auto output, plan.writer.create(out));
   QUERN_RETURN_IF_ERROR(Quantization(file, plan, options, *output).run());
+  if (file.changed_on_disk()) {
+    return Error(ErrorKind::kIo, gguf::printable(file.label(), 4096) +
+                                     ": was rewritten while it was read; try again when nobody "
+                                     "writes to it");
+  }
   return output->finish();
 }
 

@@ -25,8 +25,9 @@ struct QuantizeOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
-// Errors: no room for the result, a weight that is not finite, the input going away under the
-// mapping, interrupted (kCancelled). Nothing is left at `out` then but what was there before.
+// Errors: no room for the result, a weight that is not finite, the input going away or
+// rewritten under the mapping, interrupted (kCancelled). Nothing is left at `out` then but what was
+// there before.
 Status quantize_file(const gguf::GgufFile& file, const QuantizePlan& plan,
                      const QuantizeOptions& options, const std::filesystem::path& out);
 

@@ -296,11 +296,16 @@ class Planner {
   Status check_importance() {
     if (choices_.importance == nullptr) return ok_status();
     uint64_t found = 0;
+    uint64_t n_unseen = 0;
+    std::string first_unseen;
     std::vector<std::string> missing;
     for (const PlannedTensor& tensor : plan_.tensors) {
       if (tensor.copied() || !formats::format_info(tensor.format).quantized()) continue;
       if (tensor.importance != nullptr) {
         ++found;
+        if (tensor.importance->n_unseen == 0) continue;
+        if (n_unseen == 0) first_unseen = tensor.source->name;
+        n_unseen += tensor.importance->n_unseen;
       } else if (tensor.source->name.starts_with("blk.")) {
         missing.push_back(tensor.source->name);
       }
@@ -311,6 +316,11 @@ class Planner {
                        std::to_string(choices_.importance->size()) +
                        " entries and none for a matrix of this model, such as '" + missing.front() +
                        "'; it was made for another model");
+    }
+    if (n_unseen > 0) {
+      plan_.notes.push_back("the importance matrix was made without a token for " +
+                            std::to_string(n_unseen) + " matrices of experts (some of '" +
+                            first_unseen + "' for one): their columns count alike");
     }
     if (!missing.empty()) {
       plan_.notes.push_back("the importance matrix has nothing on " +

@@ -154,6 +154,8 @@ FormatId chosen(const Recipe& recipe, const TensorPlace& place) {
 
 }  // namespace
 
+std::span<const Recipe> all_recipes() { return kRecipes; }
+
 const Recipe* find_recipe(std::string_view name) {
   const auto* found = std::find_if(std::begin(kRecipes), std::end(kRecipes),
                                    [&](const Recipe& r) { return same_name(r.name, name); });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,8 @@ struct Recipe {
   formats::FormatId embedding;
 };
 
+// In the order of the list.
+std::span<const Recipe> all_recipes();
 // Null when there is no such recipe. Case-insensitive.
 const Recipe* find_recipe(std::string_view name);
 // "F32, F16, ...": for messages.

@@ -30,9 +30,8 @@ Result<int64_t> vocabulary_length(const gguf::Metadata& metadata) {
   return tokens == nullptr ? int64_t{0} : static_cast<int64_t>(tokens->size());
 }
 
-void count_tensor(const arch::TensorRow& row, const gguf::TensorInfo& tensor, bool tied,
-                  ModelSize& size) {
-  const uint64_t bytes = tensor.data.size();
+void count_tensor(const arch::TensorRow& row, const gguf::TensorInfo& tensor, uint64_t bytes,
+                  bool tied, ModelSize& size) {
   size.weight_bytes += bytes;
   if (row.is_vector()) return;
   const bool output = row.role == TensorRole::kOutput;
@@ -110,7 +109,8 @@ double TokenWork::token_layer_values() const {
   return static_cast<double>(layer_values) + expert_share(1) * static_cast<double>(expert_values);
 }
 
-Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format) {
+Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format,
+                             const TensorBytes& bytes_of) {
   QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, spec_of(file.metadata()));
   QUERN_ASSIGN_OR_RETURN(const int64_t n_tokens, vocabulary_length(file.metadata()));
   ModelSize size;
@@ -122,7 +122,9 @@ Result<ModelSize> model_size(const gguf::GgufFile& file, ops::KvFormat kv_format
     const int64_t n = row.per_layer() ? size.hyper.n_layers : 1;
     for (int64_t layer = 0; layer < n; ++layer) {
       for (const gguf::TensorInfo* tensor : table.parts(row.role, layer)) {
-        if (tensor != nullptr) count_tensor(row, *tensor, tied, size);
+        if (tensor == nullptr) continue;
+        const uint64_t bytes = bytes_of ? bytes_of(*tensor) : tensor->data.size();
+        count_tensor(row, *tensor, bytes, tied, size);
       }
     }
   }

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "config/base/result.h"
@@ -71,9 +72,14 @@ struct ModelSize {
   TokenWork work;
 };
 
+// How many bytes a tensor takes, for a file whose matrices are to be in other formats.
+using TensorBytes = std::function<uint64_t(const gguf::TensorInfo& tensor)>;
+
 // Errors as Model::load: unknown architecture, missing or misshapen tensors, hyper-parameters.
+// `bytes_of` is null for a file as it is.
 Result<ModelSize> model_size(const gguf::GgufFile& file,
-                             ops::KvFormat kv_format = ops::KvFormat::kF16);
+                             ops::KvFormat kv_format = ops::KvFormat::kF16,
+                             const TensorBytes& bytes_of = nullptr);
 
 // An error only where the sizes asked for overflow.
 Result<MemoryEstimate> estimate_memory(const ModelSize& model, const RunSize& run);

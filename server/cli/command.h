@@ -30,6 +30,7 @@ struct Process {
   bool out_is_terminal = false;
   bool err_is_terminal = false;
   hardware::ConfigHome config_home;
+  std::string cache_home;         // the user's cache directory; empty: not known
   options::Settings environment;  // QUERN_* variables by option field
 };
 

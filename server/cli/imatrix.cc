@@ -1,5 +1,5 @@
 // `quern imatrix`: how much each column of a model's matrices matters, from a text.
-#include <chrono>
+#include <algorithm>
 #include <filesystem>
 
 #include "config/base/digest.h"
@@ -52,6 +52,20 @@ Result<convert::ImportanceSums> sums_to_go_on_with(const ImatrixArguments& argum
   return sums;
 }
 
+void warn_of_unused(const Process& process, const std::vector<std::string>& matrices) {
+  if (matrices.empty()) return;
+  constexpr size_t kShown = 8;
+  process.err << "note: no token of the text went into " << matrices.size()
+              << " matrices of experts (";
+  for (size_t i = 0; i < std::min(matrices.size(), kShown); ++i) {
+    process.err << (i > 0 ? ", " : "") << matrices[i];
+  }
+  process.err << (matrices.size() > kShown ? ", ..." : "")
+              << "): quantizing takes their columns to count alike; a longer or more varied text "
+                 "reaches more"
+              << std::endl;
+}
+
 Status make_imatrix(const Process& process, const ImatrixArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const std::string text, read_text(arguments.text));
   QUERN_ASSIGN_OR_RETURN(convert::ImportanceSums sums, sums_to_go_on_with(arguments, text));
@@ -66,7 +80,7 @@ Status make_imatrix(const Process& process, const ImatrixArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const auto model,
                          loader::Model::load(std::move(file), *backend, load_options));
   QUERN_ASSIGN_OR_RETURN(const auto tokens,
-                         model->tokenizer().encode(text, tokenizer::SpecialParsing::kText));
+                         calibrate::calibration_tokens(model->tokenizer(), text));
   calibrate::CollectOptions options;
   options.chunk_tokens = arguments.chunk_tokens;
   options.max_chunks = arguments.max_chunks;
@@ -89,6 +103,7 @@ Status make_imatrix(const Process& process, const ImatrixArguments& arguments) {
   QUERN_RETURN_IF_ERROR(calibrate::collect_importance(*backend, *model, tokens, options, sums));
   process.out << "wrote " << arguments.out << ": " << sums.entries.size() << " matrices, from "
               << sums.n_chunks << " chunks of " << sums.chunk_tokens << " tokens" << std::endl;
+  warn_of_unused(process, calibrate::matrices_without_input(sums));
   return ok_status();
 }
 

@@ -7,6 +7,8 @@
 
 #include "engine/run/speed_meter.h"
 #include "engine/sample/stages.h"
+#include "server/cli/budget.h"
+#include "server/cli/interrupt.h"
 #include "server/cli/option_flags.h"
 #include "server/cli/session.h"
 
@@ -117,7 +119,7 @@ Status print_answer(const Process& process, engine::Stream& stream, bool verbose
 
 Status run(const Process& process, const RunArguments& arguments) {
   QUERN_ASSIGN_OR_RETURN(const options::Resolved resolved, arguments.flags.resolve(process));
-  const options::Options& options = resolved.options;
+  options::Options options = resolved.options;
   std::string prompt = arguments.prompt;
   if (arguments.prompt_option->count() == 0) {
     if (isatty(STDIN_FILENO) == 1) {
@@ -127,7 +129,15 @@ Status run(const Process& process, const RunArguments& arguments) {
     }
     prompt.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
   }
-  QUERN_ASSIGN_OR_RETURN(const auto session, open_session(process, options, {}));
+  BudgetChoice budget;
+  if (options.budget.count > 0) {
+    QUERN_ASSIGN_OR_RETURN(budget, choose_for_budget(process, options, {options.model}, 1));
+    for (const std::string& line : budget.summary) process.err << "note: " << line << std::endl;
+    options.model = budget.path;
+  }
+  SessionNeeds needs;
+  needs.kv_bytes = budget.kv_bytes;
+  QUERN_ASSIGN_OR_RETURN(const auto session, open_session(process, options, needs));
   if (options.verbose) {
     for (const std::string& line : summary_lines(*session)) process.err << line << '\n';
   }
@@ -166,10 +176,10 @@ Action define_run(CLI::App& app, const Process& process) {
       "  quern run -m model.gguf --lora adapter.gguf:0.8 \"SELECT\"\n"
       "  quern run -m model.gguf -n 100 < prompt.txt\n");
   return [arguments, &process] {
-    if (const Status done = run(process, *arguments); !done.ok()) {
-      return fail(process, done.error());
-    }
-    return kExitDone;
+    const Status done = run(process, *arguments);
+    if (done.ok()) return kExitDone;
+    fail(process, done.error());
+    return done.error().kind() == ErrorKind::kCancelled ? kExitInterrupted : kExitFailed;
   };
 }
 

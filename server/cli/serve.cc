@@ -5,6 +5,9 @@
 #include "config/base/log.h"
 #include "server/api/app/app.h"
 #include "server/api/duration.h"
+#include "server/api/served_model.h"
+#include "server/cli/budget.h"
+#include "server/cli/interrupt.h"
 #include "server/cli/model_files.h"
 #include "server/cli/option_flags.h"
 #include "server/cli/session.h"
@@ -102,8 +105,12 @@ class LoadReporter {
   std::atomic<bool> serving_{false};
 };
 
-void print_summary(const Process& process, const LoadReporter& reporter, const api::App& app) {
+void print_summary(const Process& process, const LoadReporter& reporter,
+                   const std::vector<std::string>& choice, const api::App& app) {
   process.out << "quern " << QUERN_VERSION << '\n';
+  for (size_t i = 0; i < choice.size(); ++i) {
+    process.out << (i == 0 ? "  budget      " : "              ") << choice[i] << '\n';
+  }
   for (const std::string& line : reporter.summary()) process.out << line << '\n';
   const api::Catalogue& catalogue = app.catalogue();
   if (const size_t n = catalogue.models().size(); n > 1 || reporter.summary().empty()) {
@@ -178,10 +185,26 @@ SessionNeeds session_needs(const options::Options& options, const ModelChoice& c
   return needs;
 }
 
+// With --budget: the one file of `choice` that is to be served, put in its place.
+Result<BudgetChoice> apply_budget(const Process& process, options::Options& options,
+                                  ModelChoice& choice) {
+  if (options.budget.count == 0) return BudgetChoice{};
+  QUERN_ASSIGN_OR_RETURN(BudgetChoice chosen,
+                         choose_for_budget(process, options, choice.files,
+                                           static_cast<int32_t>(options.max_sequences)));
+  // The name of a file that is kept is no name for a model.
+  if (options.alias.empty()) options.alias = {api::model_id_from(chosen.name)};
+  options.model = chosen.path;
+  options.model_dir.clear();
+  options.kv_cache.count = static_cast<int64_t>(chosen.kv_bytes);
+  QUERN_ASSIGN_OR_RETURN(choice, choose_models(options, {}));
+  return chosen;
+}
+
 int serve(const Process& process, const OptionFlags& flags, std::vector<std::string> files) {
   const auto resolved = flags.resolve(process);
   if (!resolved.ok()) return fail(process, resolved.error());
-  const options::Options& options = resolved->options;
+  options::Options options = resolved->options;
   // A --model beside other files is the first of them; one of the environment or a file makes
   // place.
   const bool both = !files.empty() && resolved->origin.at("model") == "command line";
@@ -190,8 +213,13 @@ int serve(const Process& process, const OptionFlags& flags, std::vector<std::str
   if (!log.ok()) return fail(process, log.error());
   auto app_settings = app_options(options, *log);
   if (!app_settings.ok()) return fail(process, app_settings.error());
-  const auto choice = choose_models(options, files);
+  auto choice = choose_models(options, files);
   if (!choice.ok()) return fail(process, choice.error());
+  const auto budget = apply_budget(process, options, *choice);
+  if (!budget.ok()) {
+    fail(process, budget.error());
+    return budget.error().kind() == ErrorKind::kCancelled ? kExitInterrupted : kExitFailed;
+  }
   app_settings->manager.budget_bytes = choice->budget_bytes;
 
   const StopSignals signals;  // before any thread is started, so that all inherit the mask
@@ -212,7 +240,7 @@ int serve(const Process& process, const OptionFlags& flags, std::vector<std::str
   if (const Status started = (*app)->start(); !started.ok()) {
     return fail(process, started.error());
   }
-  print_summary(process, reporter, **app);
+  print_summary(process, reporter, budget->summary, **app);
   signals.wait();
   return drain(process, signals, **app, std::chrono::seconds(options.drain_timeout));
 }
@@ -233,6 +261,7 @@ Action define_serve(CLI::App& app, const Process& process) {
       "  quern serve a.gguf b.gguf --keep-alive 5m  two models, each loaded when it is asked for\n"
       "  quern serve model.gguf --lora sql=sql-lora.gguf   also \"model:sql\", in the same batch\n"
       "  quern serve --model-dir ~/models           all that are there\n"
+      "  quern serve m-f16.gguf --budget 8GiB       quantized as well as fits, once\n"
       "  quern serve model.gguf --host 0.0.0.0 --api-key SECRET\n");
   return [flags, files, &process] { return serve(process, *flags, *files); };
 }

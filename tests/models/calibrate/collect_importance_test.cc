@@ -105,7 +105,7 @@ TEST_F(CollectTest, SumsAreThoseOfTheInputs) {
     }
   }
   const auto& queries = sums.entries.at("blk.0.attn_q.weight");
-  EXPECT_EQ(queries.n_rows, kChunk);
+  EXPECT_THAT(queries.n_rows, ::testing::ElementsAre(kChunk));
   ASSERT_EQ(queries.squares.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_NEAR(queries.squares[i], expected[i], 1e-3 * expected[i]) << i;
@@ -122,6 +122,100 @@ TEST_F(CollectTest, EveryMatrixOfEveryBlockIsThereAndNoOther) {
     n_matrices += expected ? 1 : 0;
   }
   EXPECT_EQ(sums.entries.size(), n_matrices);
+}
+
+// 5 experts of which a token uses 2; stacked, or a tensor for each expert.
+class CollectExpertsTest : public CollectTest {
+ protected:
+  void load(bool split) {
+    tests_support::TinyModelOptions options;
+    options.n_experts = 5;
+    options.split_experts = split;
+    auto model = tests_support::tiny_model(options, backend());
+    ASSERT_TRUE(model.ok()) << model.error().message();
+    model_ = *model;
+  }
+};
+
+TEST_F(CollectExpertsTest, EveryExpertGetsTheTokensThatChoseIt) {
+  load(false);
+  const convert::ImportanceSums sums = collect(some_tokens(2 * kChunk), {});
+  const auto& dense = sums.entries.at("blk.1.ffn_gate_inp.weight");
+  for (const std::string block : {"blk.0.", "blk.1."}) {
+    const auto& gate = sums.entries.at(block + "ffn_gate_exps.weight");
+    EXPECT_EQ(gate.n_matrices(), 5U);
+    EXPECT_EQ(gate.n_columns(), 64U);
+    EXPECT_EQ(std::accumulate(gate.n_rows.begin(), gate.n_rows.end(), 0.0F), 2 * 2 * kChunk);
+    EXPECT_EQ(sums.entries.at(block + "ffn_up_exps.weight").squares, gate.squares);
+    const auto& down = sums.entries.at(block + "ffn_down_exps.weight");
+    EXPECT_EQ(down.n_rows, gate.n_rows);
+    EXPECT_EQ(down.n_columns(), 96U);
+  }
+  // All experts together see what the router sees, once for each expert used.
+  const auto& gate = sums.entries.at("blk.1.ffn_gate_exps.weight");
+  for (size_t i = 0; i < gate.n_columns(); ++i) {
+    double sum = 0;
+    for (size_t m = 0; m < gate.n_matrices(); ++m) sum += gate.squares[m * gate.n_columns() + i];
+    EXPECT_NEAR(sum, 2 * dense.squares[i], 1e-4 * sum) << i;
+  }
+}
+
+TEST_F(CollectExpertsTest, FilesWithATensorForEachExpertHaveTheSameSums) {
+  load(false);
+  const convert::ImportanceSums stacked = collect(some_tokens(2 * kChunk), {});
+  load(true);
+  const convert::ImportanceSums split = collect(some_tokens(2 * kChunk), {});
+  const auto& stack = stacked.entries.at("blk.0.ffn_down_exps.weight");
+  for (size_t m = 0; m < 5; ++m) {
+    const auto& one = split.entries.at("blk.0.ffn_down." + std::to_string(m) + ".weight");
+    EXPECT_EQ(one.n_rows, std::vector<float>{stack.n_rows[m]});
+    const auto first = stack.squares.begin() + static_cast<std::ptrdiff_t>(m * 96);
+    EXPECT_EQ(one.squares, std::vector<float>(first, first + 96));
+  }
+}
+
+TEST_F(CollectExpertsTest, ExpertsThatNobodyChoseAreNamedAndCountAlike) {
+  const ScratchFolder folder;
+  load(false);
+  // The same token over and over, without a chunk's first, chooses few experts.
+  const convert::ImportanceSums sums = collect(std::vector<int32_t>(kChunk, 7), {});
+  const std::vector<std::string> unseen = matrices_without_input(sums);
+  ASSERT_FALSE(unseen.empty());
+  EXPECT_THAT(unseen.front(),
+              ::testing::MatchesRegex("blk\\.[01]\\.ffn_down_exps\\.weight\\[[0-4]\\]"));
+  ASSERT_TRUE(convert::write_importance_sums(sums, folder / "few").ok());
+  const auto file = convert::ImportanceFile::open(folder / "few");
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  uint64_t n_unseen = 0;
+  for (const auto& [name, entry] : sums.entries) {
+    const convert::Importance* importance = (*file)->find(name);
+    ASSERT_NE(importance, nullptr);
+    n_unseen += importance->n_unseen;
+    for (size_t m = 0; m < entry.n_matrices(); ++m) {
+      const float* means = importance->of(m);
+      for (size_t i = 0; i < entry.n_columns(); ++i) {
+        const float sum = entry.squares[m * entry.n_columns() + i];
+        EXPECT_EQ(means[i], entry.n_rows[m] > 0 ? sum / entry.n_rows[m] : 1.0F);
+      }
+    }
+  }
+  EXPECT_EQ(n_unseen, unseen.size());
+}
+
+TEST_F(CollectExpertsTest, GoingOnLaterGivesTheSameFile) {
+  const ScratchFolder folder;
+  load(false);
+  const std::vector<int32_t> tokens = some_tokens(4 * kChunk);
+  ASSERT_TRUE(convert::write_importance_sums(collect(tokens, {}), folder / "whole").ok());
+  ASSERT_TRUE(
+      convert::write_importance_sums(collect(tokens, {.max_chunks = 1}), folder / "part").ok());
+  auto part = convert::read_importance_sums(folder / "part");
+  ASSERT_TRUE(part.ok()) << part.error().message();
+  CollectOptions options;
+  options.chunk_tokens = kChunk;
+  ASSERT_TRUE(collect_importance(backend(), *model_, tokens, options, *part).ok());
+  ASSERT_TRUE(convert::write_importance_sums(*part, folder / "part").ok());
+  EXPECT_EQ(read_file(folder / "part"), read_file(folder / "whole"));
 }
 
 TEST_F(CollectTest, GoingOnLaterGivesTheSameFile) {
@@ -171,7 +265,7 @@ TEST_F(CollectTest, AnInterruptSavesWhatIsDone) {
 
 TEST_F(CollectTest, SumsOfAnotherModelAreRefused) {
   convert::ImportanceSums sums;
-  sums.entries["blk.0.attn_q.weight"] = {.squares = {1.0F, 2.0F}, .n_rows = 1};
+  sums.entries["blk.0.attn_q.weight"] = {.squares = {1.0F, 2.0F}, .n_rows = {1.0F}};
   CollectOptions options;
   options.chunk_tokens = kChunk;
   const Status status = collect_importance(backend(), *model_, some_tokens(kChunk), options, sums);

@@ -15,6 +15,7 @@
 #include <map>
 #include <sstream>
 
+#include "kernels/quantize/encoder.h"
 #include "models/convert/synth.h"
 
 namespace quern::convert {
@@ -111,6 +112,7 @@ struct Entry {
   uint64_t n_matrices = 1;
   float sum = 1.0F;
   float count = 1.0F;
+  int64_t unseen = -1;  // the matrix whose count is 0
 };
 
 std::filesystem::path write_importance(const ScratchFolder& folder, const std::string& name,
@@ -135,7 +137,8 @@ std::filesystem::path write_importance(const ScratchFolder& folder, const std::s
     for (size_t i = 0; i < sums.size(); ++i) {
       sums[i] = entry.sum * static_cast<float>(1 + i % 7);
     }
-    const std::vector<float> counts(entry.n_matrices, entry.count);
+    std::vector<float> counts(entry.n_matrices, entry.count);
+    if (entry.unseen >= 0) counts[static_cast<size_t>(entry.unseen)] = 0;
     EXPECT_TRUE((*output)->write_tensor(std::as_bytes(std::span(sums))).ok());
     EXPECT_TRUE((*output)->write_tensor(std::as_bytes(std::span(counts))).ok());
   }
@@ -294,6 +297,45 @@ TEST(QuantizeFile, ImportanceChangesTheBytesAndIsNoted) {
   };
   EXPECT_TRUE(differ("blk.0.attn_q.weight"));
   EXPECT_FALSE(differ("blk.0.attn_k.weight"));
+}
+
+// Each expert's matrix is encoded with its own weights, and one that nobody chose with equal ones.
+TEST(QuantizeFile, ImportanceOfExpertsIsTheirOwn) {
+  const ScratchFolder folder;
+  const auto file = open(synth(folder, "tiny-moe", "F16"));
+  const std::string name = "blk.0.ffn_up_exps.weight";
+  QuantizeChoices choices = choices_for("Q4_K_S");
+  choices.importance = *ImportanceFile::open(write_importance(
+      folder, "experts.imatrix", {{.tensor = name, .n_matrices = 8, .unseen = 3}}));
+  const auto plan = plan_quantization(*file, choices);
+  ASSERT_TRUE(plan.ok()) << plan.error().message();
+  EXPECT_THAT(plan->notes, ::testing::Contains(HasSubstr("without a token for 1 matrices")));
+  ASSERT_TRUE(quantize_file(*file, *plan, {.threads = 2}, folder / "out.gguf").ok());
+  const auto quantized = open(folder / "out.gguf");
+  const gguf::TensorInfo& from = *file->find_tensor(name);
+  const gguf::TensorInfo& to = *quantized->find_tensor(name);
+  const formats::FormatInfo& format = formats::format_info(to.format);
+  ASSERT_EQ(to.format, FormatId::kQ4_K);
+  const quantize::Encode encode = quantize::find_encoder(to.format, {});
+  std::vector<float> row(256);
+  std::vector<float> weights(256);
+  std::vector<std::byte> bytes(to.data.size() / to.n_rows());
+  size_t n_unlike_plain = 0;
+  for (uint64_t r = 0; r < to.n_rows(); ++r) {
+    formats::format_info(from.format)
+        .decode_row(from.data.data() + r * 256 * 2, row.data(), int64_t{256});
+    const uint64_t expert = r / to.dims[1];
+    for (size_t i = 0; i < weights.size(); ++i) {
+      weights[i] = expert == 3 ? 1.0F : static_cast<float>(1 + (expert * 256 + i) % 7);
+    }
+    encode(row.data(), weights.data(), bytes.data(), 256);
+    ASSERT_EQ(std::memcmp(bytes.data(), to.data.data() + r * bytes.size(), bytes.size()), 0) << r;
+    encode(row.data(), nullptr, bytes.data(), 256);
+    n_unlike_plain +=
+        std::memcmp(bytes.data(), to.data.data() + r * bytes.size(), bytes.size()) != 0 ? 1 : 0;
+  }
+  EXPECT_GT(n_unlike_plain, 100U);
+  EXPECT_EQ(*formats::row_bytes(format, 256), bytes.size());
 }
 
 TEST(QuantizeFile, ImportanceOfAnotherModelIsRefused) {

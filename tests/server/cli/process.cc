@@ -45,10 +45,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return list;
 }
 
-}  // namespace
-
-Outcome run_quern(const std::vector<std::string>& arguments, const std::string& input,
-                  const std::vector<std::string>& variables) {
+Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
+                    const std::string& input, const std::vector<std::string>& variables) {
   int in[2];
   int out[2];
   int err[2];
@@ -61,7 +59,7 @@ Outcome run_quern(const std::vector<std::string>& arguments, const std::string& 
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
 
-  std::vector<std::string> argument_texts = {QUERN_BINARY};
+  std::vector<std::string> argument_texts = {program};
   argument_texts.insert(argument_texts.end(), arguments.begin(), arguments.end());
   std::vector<std::string> environment = {"QUERN_CONFIG_DIR=" + config_directory(),
                                           "PATH=/usr/bin:/bin"};
@@ -72,7 +70,7 @@ Outcome run_quern(const std::vector<std::string>& arguments, const std::string& 
   Outcome outcome;
   pid_t child = 0;
   const int spawned =
-      posix_spawn(&child, QUERN_BINARY, &actions, nullptr, argv.data(), envp.data());
+      posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   for (const int fd : {in[0], out[1], err[1]}) close(fd);
   if (spawned == 0) {
@@ -89,6 +87,19 @@ Outcome run_quern(const std::vector<std::string>& arguments, const std::string& 
   close(out[0]);
   close(err[0]);
   return outcome;
+}
+
+}  // namespace
+
+Outcome run_quern(const std::vector<std::string>& arguments, const std::string& input,
+                  const std::vector<std::string>& variables) {
+  return run_program(QUERN_BINARY, arguments, input, variables);
+}
+
+Outcome run_script(const std::string& script, const std::vector<std::string>& variables) {
+  std::vector<std::string> all = variables;
+  all.push_back(std::string("QUERN=") + QUERN_BINARY);
+  return run_program("/bin/sh", {"-c", script}, "", all);
 }
 
 }  // namespace quern::testing

@@ -17,4 +17,7 @@ struct Outcome {
 Outcome run_quern(const std::vector<std::string>& arguments, const std::string& input = "",
                   const std::vector<std::string>& variables = {});
 
+// The same for a script of the shell in which $QUERN is the program: for limits, signals and pipes.
+Outcome run_script(const std::string& script, const std::vector<std::string>& variables = {});
+
 }  // namespace quern::testing

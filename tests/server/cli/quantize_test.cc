@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -38,6 +39,18 @@ class QuantizeCommand : public ::testing::Test {
     out << in.rdbuf();
     return out.str();
   }
+
+  std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  static constexpr const char* kWork =
+      "$QUERN quantize --isa scalar -t 1 in.gguf out.gguf IQ1_M 2>err &\n";
 
   // Fails with exit code 1, one sentence that holds `words`, and nothing at out.gguf.
   void expect_refused(std::vector<std::string> arguments, const std::string& words) const {
@@ -105,6 +118,47 @@ TEST_F(QuantizeCommand, MistakesAreExplained) {
   expect_refused({path("in.gguf"), path("no/such/folder/out.gguf"), "Q4_0"}, "no/such/folder");
   expect_refused({"--isa", "neon", path("in.gguf"), path("out.gguf"), "Q4_0"},
                  "expected scalar, avx2 or avx512");
+}
+
+// The script starts quantizing in the background, signals it once it is at work, and tells how it
+// ended. One thread without vector instructions takes seconds for what is left then.
+TEST_F(QuantizeCommand, AnInterruptLeavesNothingBehind) {
+  for (const std::string signal : {"INT", "TERM"}) {
+    const Outcome outcome =
+        run_script("cd " + path("") + " && " + kWork +
+                   "pid=$!\n"
+                   "until grep -q quantizing err || ! kill -0 $pid; do sleep 0.01; done\n"
+                   "kill -" +
+                   signal + " $pid; wait $pid; echo ended $?; cat err >&2");
+    EXPECT_THAT(outcome.out, HasSubstr("ended 130")) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("quern: interrupted; nothing was written"));
+    EXPECT_EQ(files(), (std::vector<std::string>{"err", "in.gguf"}));
+  }
+}
+
+// A file that may not grow further fails as a full disk does: in the middle of writing.
+TEST_F(QuantizeCommand, AWriteThatFailsLeavesNothingBehind) {
+  const Outcome outcome =
+      run_script("cd " + path("") + " && ulimit -f 100 && $QUERN quantize in.gguf out.gguf Q8_0");
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("quern: out.gguf: cannot write: File too large: check the "
+                                     "folder, its permissions and the free space"));
+  EXPECT_EQ(files(), std::vector<std::string>{"in.gguf"});
+}
+
+// A disk of 64 KiB; only where this user may mount one.
+TEST_F(QuantizeCommand, ADiskThatIsTooSmallIsFoundBeforeTheWork) {
+  const Outcome outcome =
+      run_script("cd " + path("") +
+                 " && mkdir small && PATH=$PATH:/usr/sbin:/sbin\n"
+                 "mount -t tmpfs -o size=64k quern-test small 2>/dev/null || exit 77\n"
+                 "$QUERN quantize in.gguf small/out.gguf Q8_0; code=$?\n"
+                 "ls -A small; umount small; exit $code");
+  if (outcome.exit_code == 77) GTEST_SKIP() << "skipped: mounting needs root";
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("quern: small/out.gguf: needs "));
+  EXPECT_THAT(outcome.err, HasSubstr("bytes and the disk has 65536 left: free some"));
+  EXPECT_EQ(outcome.out, "");
 }
 
 TEST_F(QuantizeCommand, QuantizedInputNeedsConsent) {
