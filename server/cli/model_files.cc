@@ -129,7 +129,7 @@ Result<Candidate> read_header(const std::string& path, const std::string& alias,
           static_cast<int32_t>(std::min<int64_t>(needs.max_sequences, options.max_step_tokens)));
   out.draft_bytes = draft.fixed;
   out.bytes = out.listed.facts.file_bytes + kv + out.scratch_bytes + out.draft_bytes;
-  for (const loader::AdapterFacts& facts : adapters) out.bytes += facts.file_bytes;
+  for (const loader::AdapterFacts& adapter : adapters) out.bytes += adapter.file_bytes;
   return out;
 }
 

@@ -24,11 +24,11 @@ struct TinyAdapterOptions {
   formats::FormatId format = formats::FormatId::kF32;  // of both halves
   uint64_t seed = 1;
   // Which matrices of the model; all of those that can be adapted when not set.
-  std::function<bool(std::string_view)> wanted;
+  std::function<bool(std::string_view)> wanted = {};
 
   // For malformed adapters: called with everything in place, before writing.
-  std::function<void(gguf::Metadata&)> edit_metadata;
-  std::function<void(std::vector<TensorPlan>&)> edit_tensors;
+  std::function<void(gguf::Metadata&)> edit_metadata = {};
+  std::function<void(std::vector<TensorPlan>&)> edit_tensors = {};
 };
 
 // The bytes of an adapter that fits this model, which is of general.architecture as well.
