@@ -46,7 +46,8 @@ class FitCommand : public ::testing::Test {
   }
   // Bytes that the recipe needs with the context and sequences of fit().
   uint64_t needed(const std::string& recipe) const {
-    for (const Json& row : fit({path("in.gguf")})["models"]) {
+    const Json report = fit({path("in.gguf")});
+    for (const Json& row : report["models"]) {
       if (row["format"] == recipe) return row["memory"]["total"].get<uint64_t>();
     }
     ADD_FAILURE() << recipe;

@@ -72,16 +72,18 @@ TEST_F(ImatrixCommand, GoesOnWhereItStopped) {
 // Interrupted while it reads, it keeps what it has; the same command makes the same file as one
 // that was never stopped.
 TEST_F(ImatrixCommand, AnInterruptKeepsWhatIsDone) {
-  ASSERT_EQ(imatrix("whole.gguf").exit_code, 0);
+  const std::vector<std::string> some = {"--max-chunks", "40"};
+  ASSERT_EQ(imatrix("whole.gguf", some).exit_code, 0);
   const Outcome outcome =
       run_script("cd " + folder_.path().string() +
-                 "\n$QUERN imatrix in.gguf text.txt -o part.gguf --chunk 32 2>err >out & pid=$!\n"
+                 "\n$QUERN imatrix in.gguf text.txt -o part.gguf --chunk 32 --max-chunks 40 2>err "
+                 ">out & pid=$!\n"
                  "until grep -q reading err || ! kill -0 $pid; do sleep 0.01; done\n"
                  "kill -INT $pid; wait $pid; echo ended $?; cat err >&2");
   EXPECT_THAT(outcome.out, HasSubstr("ended 130")) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("the same command goes on from there"));
   ASSERT_TRUE(exists("part.gguf"));
-  const Outcome rest = imatrix("part.gguf");
+  const Outcome rest = imatrix("part.gguf", some);
   ASSERT_EQ(rest.exit_code, 0) << rest.err;
   EXPECT_THAT(rest.err, HasSubstr("going on after chunk"));
   EXPECT_EQ(bytes_of("part.gguf"), bytes_of("whole.gguf"));
