@@ -249,11 +249,11 @@ INSTANTIATE_TEST_SUITE_P(Models, MixedAdapters,
                                          MixedCase("gemma2", FormatId::kQ4_0, FormatId::kBF16, 5),
                                          MixedCase("phi3", FormatId::kF32, FormatId::kF32, 1),
                                          MixedCase("qwen3moe", FormatId::kQ8_0, FormatId::kF16, 8)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  std::string(formats::format_info(std::get<1>(info.param)).name) +
+                         [](const auto& test) {
+                           return std::get<0>(test.param) + "_" +
+                                  std::string(formats::format_info(std::get<1>(test.param)).name) +
                                   "_" +
-                                  std::string(formats::format_info(std::get<2>(info.param)).name);
+                                  std::string(formats::format_info(std::get<2>(test.param)).name);
                          });
 
 }  // namespace

@@ -26,7 +26,7 @@ struct FakeBehaviour {
   double wait_ms = 0;          // predicted
   float logprob_per_seed = 0;  // of each token, on top of -0.5
   int64_t context_tokens = 512;
-  engine::SpeculationStats speculation;
+  engine::SpeculationStats speculation = {};
 };
 
 class FakeEngine final : public engine::Engine {
