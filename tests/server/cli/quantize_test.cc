@@ -125,7 +125,7 @@ TEST_F(QuantizeCommand, MistakesAreExplained) {
 TEST_F(QuantizeCommand, AnInterruptLeavesNothingBehind) {
   for (const std::string signal : {"INT", "TERM"}) {
     const Outcome outcome =
-        run_script("cd " + path("") + "\n" + kWork +
+        run_script("cd " + path("") + "\nrm -f err\n" + kWork +
                    "pid=$!\n"
                    "until grep -q quantizing err || ! kill -0 $pid; do sleep 0.01; done\n"
                    "kill -" +
