@@ -258,8 +258,36 @@ def hardware():
     yield "empty", ""
 
 
+def safetensors():
+    def file(header, data, length=None):
+        text = header.encode()
+        return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+    def entry(name, dtype, shape, begin, end):
+        return json.dumps({name: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}},
+                          separators=(",", ":"))[1:-1]
+
+    a, b = entry("a", "F32", [2, 3], 0, 24), entry("b", "U8", [4], 24, 28)
+    meta = '"__metadata__":{"format":"pt"}'
+    yield "two", file("{" + a + "," + b + "," + meta + "}  ", b"\x11" * 24 + b"wxyz")
+    for dtype, size in (("F16", 2), ("BF16", 2), ("F64", 8), ("F8_E4M3", 1), ("F8_E5M2", 1)):
+        yield dtype.lower(), file("{" + entry("x", dtype, [3], 0, 3 * size) + "}", bytes(3 * size))
+    yield "scalar", file("{" + entry("s", "I64", [], 0, 8) + "}", bytes(8))
+    yield "empty_tensor", file("{" + entry("e", "U8", [0, 4], 0, 0) + "}", b"")
+    yield "none", file("{}", b"")
+    yield "gap", file("{" + entry("a", "U8", [4], 1, 5) + "}", bytes(5))
+    yield "overlap", file("{" + entry("a", "U8", [4], 0, 4) + "," + entry("b", "U8", [4], 2, 6)
+                          + "}", bytes(6))
+    yield "huge_shape", file("{" + entry("a", "U8", [2**32, 2**32 + 1], 0, 1) + "}", b"x")
+    yield "huge_length", file("{}", b"", 2**63)
+    yield "long_length", file("{}", b"", 3)
+    yield "f4", file("{" + entry("a", "F4", [2], 0, 1) + "}", b"x")
+    yield "deep", file('{"a":' + "[" * 20 + "]" * 20 + "}", b"")
+    yield "trailing", file("{" + entry("a", "U8", [1], 0, 1) + "}", b"xy")
+
+
 def main():
-    for subject in (http, api, chat, tokenizer, vocabulary, options, hardware):
+    for subject in (http, api, chat, tokenizer, vocabulary, options, hardware, safetensors):
         out = HERE / f"corpus_{subject.__name__}"
         out.mkdir(exist_ok=True)
         for old in out.iterdir():
