@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <unordered_set>
 
 #include "config/base/check.h"
 #include "config/base/checked.h"
@@ -137,17 +138,19 @@ std::string target_names() {
 }
 
 // Quantizing a file with a hole would only move the error to the one who loads it.
-Status check_complete(const gguf::GgufFile& file, const arch::ArchSpec& spec,
+Status check_complete(const ModelOutline& model, const arch::ArchSpec& spec,
                       const ModelShape& shape) {
   arch::HyperParams hyper;
   hyper.n_experts = shape.n_experts;
+  std::unordered_set<std::string_view> names;
+  for (const TensorInfo& tensor : model.tensors) names.insert(tensor.name);
   for (const arch::TensorRow& row : spec.tensors) {
     if (row.presence != arch::Presence::kRequired || !row.applies(hyper)) continue;
     if (row.is_stack()) continue;  // old files name each expert's matrix instead
     const int64_t n = row.per_layer() ? shape.n_layers : 1;
     for (int64_t layer = 0; layer < n; ++layer) {
       const std::string name = row.name(layer);
-      if (file.find_tensor(name) != nullptr) continue;
+      if (names.contains(name)) continue;
       return Error(ErrorKind::kInvalidInput, "tensor '" + name +
                                                  "' is missing, which models of architecture '" +
                                                  std::string(spec.name) +
@@ -168,11 +171,15 @@ std::string dims_text(const TensorInfo& tensor) {
 
 class Planner {
  public:
-  Planner(const gguf::GgufFile& file, const QuantizeChoices& choices, const ModelShape& shape)
-      : file_(file), choices_(choices), shape_(shape), used_(choices.overrides.size()) {}
+  Planner(const ModelOutline& model, const QuantizeChoices& choices, const ModelShape& shape)
+      : model_(model),
+        choices_(choices),
+        shape_(shape),
+        tied_output_(!model.has("output.weight")),
+        used_(choices.overrides.size()) {}
 
   Result<QuantizePlan> run() {
-    for (const TensorInfo& tensor : file_.tensors()) {
+    for (const TensorInfo& tensor : model_.tensors) {
       QUERN_ASSIGN_OR_RETURN(PlannedTensor planned, plan_tensor(tensor));
       plan_.n_weights += tensor.n_values();
       plan_.tensors.push_back(planned);
@@ -216,7 +223,7 @@ class Planner {
             .n_heads = shape_.n_heads,
             .n_kv_heads = shape_.n_kv_heads,
             .n_experts = shape_.n_experts,
-            .tied_output = file_.find_tensor("output.weight") == nullptr,
+            .tied_output = tied_output_,
             .has_importance = choices_.importance != nullptr,
             .is_stack = tensor.dims[2] > 1};
   }
@@ -332,7 +339,7 @@ class Planner {
 
   Status write_header() {
     gguf::Metadata& metadata = plan_.writer.metadata();
-    for (const auto& [key, value] : file_.metadata().entries()) {
+    for (const auto& [key, value] : model_.metadata.entries()) {
       if (!key.starts_with("split.")) metadata.set(key, value);
     }
     metadata.set("general.quantization_version", kQuantizationVersion);
@@ -353,7 +360,7 @@ class Planner {
     QUERN_ASSIGN_OR_RETURN(const auto header, plan_.writer.header());
     plan_.file_bytes = header.size();
     for (const PlannedTensor& tensor : plan_.tensors) {
-      const auto padded = checked_align_up(tensor.bytes, file_.alignment());
+      const auto padded = checked_align_up(tensor.bytes, model_.alignment);
       const auto sum = padded ? checked_add(plan_.file_bytes, *padded) : std::nullopt;
       CHECK(sum.has_value());  // the header was written with these sizes
       plan_.file_bytes = *sum;
@@ -382,9 +389,10 @@ class Planner {
                           " without an importance matrix (--imatrix) costs much quality");
   }
 
-  const gguf::GgufFile& file_;
+  const ModelOutline& model_;
   const QuantizeChoices& choices_;
   const ModelShape& shape_;
+  bool tied_output_;
   std::vector<bool> used_;  // overrides
   QuantizePlan plan_;
 };
@@ -441,12 +449,22 @@ Result<FormatOverride> parse_override(std::string_view text) {
   return FormatOverride{std::string(text.substr(0, equals)), format->id};
 }
 
-Result<QuantizePlan> plan_quantization(const gguf::GgufFile& file, const QuantizeChoices& choices) {
+bool ModelOutline::has(std::string_view name) const {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const TensorInfo& tensor) { return tensor.name == name; });
+}
+
+Result<QuantizePlan> plan_quantization(const ModelOutline& model, const QuantizeChoices& choices) {
   CHECK(choices.recipe != nullptr);
-  QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, find_spec(file.metadata()));
-  QUERN_ASSIGN_OR_RETURN(const ModelShape shape, read_shape(file.metadata(), *spec));
-  QUERN_RETURN_IF_ERROR(check_complete(file, *spec, shape));
-  return Planner(file, choices, shape).run();
+  QUERN_ASSIGN_OR_RETURN(const arch::ArchSpec* spec, find_spec(model.metadata));
+  QUERN_ASSIGN_OR_RETURN(const ModelShape shape, read_shape(model.metadata, *spec));
+  QUERN_RETURN_IF_ERROR(check_complete(model, *spec, shape));
+  return Planner(model, choices, shape).run();
+}
+
+Result<QuantizePlan> plan_quantization(const gguf::GgufFile& file, const QuantizeChoices& choices) {
+  return plan_quantization(ModelOutline{file.metadata(), file.tensors(), file.alignment()},
+                           choices);
 }
 
 }  // namespace quern::convert

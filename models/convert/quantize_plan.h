@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,15 @@ struct PlannedTensor {
   bool copied() const { return format == source->format; }
 };
 
+// What is planned for: a file, or one that is yet to be written and whose tensors have no data.
+struct ModelOutline {
+  const gguf::Metadata& metadata;
+  std::span<const gguf::TensorInfo> tensors;
+  uint64_t alignment = 32;
+
+  bool has(std::string_view name) const;
+};
+
 struct QuantizePlan {
   std::vector<PlannedTensor> tensors;  // in the order of the file
   gguf::GgufWriter writer;             // header of the result
@@ -60,9 +70,10 @@ struct QuantizePlan {
   std::vector<std::string> notes;
 };
 
-// `file` must outlive the plan. Errors: an architecture without a table, a tensor that it requires
-// missing, an override that matches nothing or a format that cannot be written, importance for
-// other tensors or of another shape, quantized input without allow_requantize.
+// The outline's tensors must outlive the plan. Errors: an architecture without a table, a tensor
+// that it requires missing, an override that matches nothing or a format that cannot be written,
+// importance for other tensors or of another shape, quantized input without allow_requantize.
+Result<QuantizePlan> plan_quantization(const ModelOutline& model, const QuantizeChoices& choices);
 Result<QuantizePlan> plan_quantization(const gguf::GgufFile& file, const QuantizeChoices& choices);
 
 }  // namespace quern::convert

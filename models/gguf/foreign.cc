@@ -68,7 +68,9 @@ std::optional<std::string_view> foreign_file(std::span<const std::byte> bytes) {
     if (text.starts_with(signature.prefix)) return signature.advice;
   }
   if (is_html(text)) return kHtml;
-  if (is_safetensors(bytes)) return "this is a safetensors file: convert it to GGUF first";
+  if (is_safetensors(bytes)) {
+    return "this is a safetensors file: `quern convert` turns the folder that it lies in into GGUF";
+  }
   if (text.starts_with("{")) return "this is a JSON text, not a model: check the download";
   return std::nullopt;
 }

@@ -1,7 +1,9 @@
 // Looks a rule up in the table and compiles its patterns.
 #include "models/tokenizer/pretokenize.h"
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
 
 namespace quern::tokenizer {
 namespace {
@@ -73,6 +75,18 @@ Result<std::shared_ptr<const Pretokenizer>> Pretokenizer::create(std::string_vie
     out->passes_.emplace_back(pattern);
   }
   return std::shared_ptr<const Pretokenizer>(std::move(out));
+}
+
+std::optional<std::string_view> Pretokenizer::find_by_patterns(
+    std::span<const std::string> patterns, bool whole_words_first) {
+  for (const Rule& rule : kRules) {
+    if (((rule.options & kWholeWords) != 0) != whole_words_first) continue;
+    const auto end = std::find(std::begin(rule.patterns), std::end(rule.patterns), "");
+    if (std::equal(std::begin(rule.patterns), end, patterns.begin(), patterns.end())) {
+      return split_names(rule.names).front();
+    }
+  }
+  return std::nullopt;
 }
 
 std::vector<CodeRange> Pretokenizer::split(const CodeText& text, uint64_t& steps) const {

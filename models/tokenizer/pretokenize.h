@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,11 @@ class Pretokenizer {
   static Result<std::shared_ptr<const Pretokenizer>> create(std::string_view name);
   // Every accepted name, in table order.
   static std::vector<std::string_view> names();
+
+  // The main name of the first rule with exactly these patterns that also treats words that are
+  // themselves tokens so; nothing when there is none.
+  static std::optional<std::string_view> find_by_patterns(std::span<const std::string> patterns,
+                                                          bool whole_words_first);
 
   // Words in order; together they are the whole text. `steps` counts characters looked at.
   std::vector<CodeRange> split(const CodeText& text, uint64_t& steps) const;

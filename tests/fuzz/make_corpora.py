@@ -286,8 +286,64 @@ def safetensors():
     yield "trailing", file("{" + entry("a", "U8", [1], 0, 1) + "}", b"xy")
 
 
+def checkpoint():
+    def message(number, data):
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    def piece(text, score, kind):
+        return message(1, message(1, text) + b"\x15" + struct.pack("<f", score)
+                       + bytes([0x18, kind]))
+
+    pieces = piece(b"<unk>", 0, 2) + piece(b"<s>", 0, 3) + piece(b"<0x41>", 0, 6)
+    pieces += piece("\u2581a".encode(), -1, 1)
+    yield "pieces", b"m" + pieces + message(2, b"\x18\x02") + message(3, b"\x18\x01\x20\x00")
+    yield "pieces_type", b"m" + piece(b"a", 0, 9)
+    yield "pieces_length", b"m\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+    yield "pieces_group", b"m\x0b"
+
+    def as_json(first, value):
+        return first + json.dumps(value, ensure_ascii=False)
+
+    vocab = {"a": 0, "b": 1, "ab": 2, "c": 3, "abc": 4}
+    model = {"type": "BPE", "vocab": vocab, "merges": ["a b", ["ab", "c"]]}
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    mark = "\u2581"
+    frame = {"type": "TemplateProcessing", "single": [
+        {"SpecialToken": {"id": "a", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]}
+    yield "bytes", as_json("t", {"model": model, "pre_tokenizer": plain, "post_processor": frame})
+    yield "marks", as_json("t", {"model": {**model, "byte_fallback": True}, "added_tokens": [
+        {"id": 3, "content": "c", "special": True}], "normalizer": {
+            "type": "Sequence", "normalizers": [
+                {"type": "Prepend", "prepend": mark},
+                {"type": "Replace", "pattern": {"String": " "}, "content": mark}]}})
+    yield "metaspace", as_json("t", {"model": model, "pre_tokenizer": {
+        "type": "Metaspace", "replacement": mark, "prepend_scheme": "first", "split": False}})
+    yield "digits", as_json("t", {"model": model, "pre_tokenizer": {
+        "type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True},
+                                              plain]}})
+    config = {"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+              "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+              "rms_norm_eps": 1e-5, "max_position_embeddings": 64, "vocab_size": 8}
+    ropes = {"yarn": {"factor": 4.0, "original_max_position_embeddings": 16},
+             "llama3": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+             "linear": {"factor": 2.0}}
+    for kind, rope in ropes.items():
+        yield "config_" + kind, as_json("c", {**config, "rope_scaling": {"type": kind, **rope}})
+    yield "config_phi3", as_json("c", {
+        **config, "architectures": ["Phi3ForCausalLM"], "partial_rotary_factor": 0.5,
+        "rope_parameters": {"rope_type": "longrope", "short_factor": [1, 1], "long_factor": [1, 2]},
+        "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}})
+    yield "config_moe", as_json("c", {**config, "architectures": ["Qwen3MoeForCausalLM"],
+                                      "num_experts": 4, "num_experts_per_tok": 2,
+                                      "norm_topk_prob": True, "moe_intermediate_size": 8})
+    yield "config_gemma", as_json("c", {**config, "architectures": ["Gemma2ForCausalLM"],
+                                        "query_pre_attn_scalar": 6, "quantization_config": {
+                                            "quant_method": "fp8", "weight_block_size": [1, 2]}})
+
+
 def main():
-    for subject in (http, api, chat, tokenizer, vocabulary, options, hardware, safetensors):
+    for subject in (http, api, chat, tokenizer, vocabulary, options, hardware, safetensors,
+                    checkpoint):
         out = HERE / f"corpus_{subject.__name__}"
         out.mkdir(exist_ok=True)
         for old in out.iterdir():
