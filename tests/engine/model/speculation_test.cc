@@ -184,7 +184,9 @@ TEST_F(ModelSpeculationTest, AnswersAreBitEqualWithAndWithout) {
       engine_->drain(std::chrono::steady_clock::now());
       const EngineStats stats = engine_->stats();
       // As it pays, by measured times, may be never on a busy machine.
-      if (!variant.speculation.adaptive) EXPECT_GT(stats.drafted_tokens, 0U);
+      if (!variant.speculation.adaptive) {
+        EXPECT_GT(stats.drafted_tokens, 0U);
+      }
       if (variant.speculation.draft_model == model_ && !variant.speculation.lookup) {
         EXPECT_EQ(stats.accepted_tokens, stats.drafted_tokens);
         EXPECT_GT(stats.draft_kv_bytes, 0U);
