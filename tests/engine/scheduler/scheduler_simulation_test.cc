@@ -377,22 +377,9 @@ class Simulation {
       out.running.insert(id);
       out.pages[job.share].insert(pages.begin(), pages.end());
       const auto n_tokens = static_cast<int64_t>(job.tokens.size());
-      const bool streams = scheduler_.n_computed(id) + 1 == n_tokens;
-      if (streams || writes_shared_page(id)) ++out.growth[job.share];
+      if (scheduler_.n_computed(id) + 1 == n_tokens) ++out.growth[job.share];
     }
     return out;
-  }
-  // Whether the page that it writes to next is another's, too, and has to be copied first.
-  bool writes_shared_page(SequenceId id) const {
-    const auto pages = scheduler_.pages(id);
-    const auto at =
-        static_cast<size_t>(scheduler_.n_computed(id) / scheduler_.budget().page_tokens);
-    if (at >= pages.size()) return false;
-    return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& other) {
-      const auto theirs = scheduler_.pages(other.first);
-      return other.first != id &&
-             std::find(theirs.begin(), theirs.end(), pages[at]) != theirs.end();
-    });
   }
 
   // Those that ran before and run on.
@@ -416,8 +403,13 @@ class Simulation {
     std::map<ShareId, std::set<PageId>> kept;
     std::set<ShareId> could_give;
     for (const SequenceId id : left) {
+      // Pages behind its tokens are for guesses and come from what nobody wants.
+      const auto n_tokens = static_cast<int64_t>(jobs_.at(id).tokens.size());
+      const auto n_pages =
+          static_cast<size_t>(pages_for(n_tokens, scheduler_.budget().page_tokens));
       const auto pages = scheduler_.pages(id);
-      kept[jobs_.at(id).share].insert(pages.begin(), pages.end());
+      const auto own = pages.first(std::min(n_pages, pages.size()));
+      kept[jobs_.at(id).share].insert(own.begin(), own.end());
       if (id != oldest) could_give.insert(jobs_.at(id).share);
     }
     const auto growth = [&](ShareId share) {

@@ -31,6 +31,7 @@ class ScriptedResident final : public ServedResident {
  public:
   explicit ScriptedResident(Script& script) : served_(script.model.served()), bytes_(script.bytes) {
     served_.id = script.id;
+    served_.adapters.clear();
   }
   uint64_t bytes() const override { return bytes_; }
   bool usable() const override { return true; }
@@ -60,6 +61,7 @@ class Lifecycle : public testing::Test {
     out.listed = script.model.served();
     out.listed.id = script.id;
     out.listed.aliases.clear();
+    out.listed.adapters.clear();
     out.bytes = script.bytes;
     out.load = [&script]() -> Result<std::unique_ptr<ServedResident>> {
       while (!script.may_load) std::this_thread::sleep_for(1ms);
