@@ -1,6 +1,7 @@
 // `quern convert`: published weights to GGUF.
 #include "models/convert/llama2c.h"
 
+#include <array>
 #include <filesystem>
 
 #include "config/base/json.h"
@@ -15,7 +16,7 @@ namespace quern::cli {
 namespace {
 
 struct ConvertArguments {
-  std::vector<std::string> paths;
+  std::array<std::string, 3> paths;  // the third may be empty
   std::string type;
   std::string name;
   std::string license;
@@ -98,7 +99,7 @@ int run_convert(const Process& process, const ConvertArguments& arguments) {
   const std::string& in = arguments.paths[0];
   std::error_code unknown;
   const bool is_folder = std::filesystem::is_directory(in, unknown);
-  const bool is_pair = arguments.paths.size() == 3;
+  const bool is_pair = !arguments.paths[2].empty();
   if (is_folder && is_pair) {
     process.err << "quern: \"" << in << "\" is a folder; expected: quern convert FOLDER OUT"
                 << std::endl;
@@ -132,14 +133,15 @@ int run_convert(const Process& process, const ConvertArguments& arguments) {
 Action define_convert(CLI::App& app, const Process& process) {
   auto arguments = std::make_shared<ConvertArguments>();
   app.add_option(
-         "PATHS", arguments->paths,
-         "FOLDER OUT: the folder of a Hugging Face model (config.json, *.safetensors, "
-         "tokenizer.json or tokenizer.model), or of a LoRA adapter as peft saves it, and the "
-         "GGUF file to write; or WEIGHTS "
-         "TOKENIZER OUT: the two files of a llama2.c model (model.bin of version 0, "
-         "tokenizer.bin)")
-      ->required()
-      ->expected(2, 3);
+         "IN", arguments->paths[0],
+         "the folder of a Hugging Face model (config.json, *.safetensors, tokenizer.json or "
+         "tokenizer.model) or of a LoRA adapter as peft saves it, or the weights of a llama2.c "
+         "model (model.bin, version 0)")
+      ->required();
+  app.add_option("OUT_OR_TOKENIZER", arguments->paths[1],
+                 "with a folder: the GGUF file to write; else the vocabulary (tokenizer.bin)")
+      ->required();
+  app.add_option("OUT", arguments->paths[2], "without a folder: the GGUF file to write");
   app.add_option("--type", arguments->type,
                  "how to store the matrices [the 16-bit type or F32 that they come in]: one of " +
                      convert::recipe_names());

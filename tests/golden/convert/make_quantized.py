@@ -114,7 +114,11 @@ class FourBit:
         kind = "fp4" if "o_proj" in matrix else "nf4"
         packed, state = bnb.quantize_4bit(weight, blocksize=64, quant_type=kind,
                                           compress_statistics=kind == "nf4" and "attn" in matrix)
-        decoded = bnb.dequantize_4bit(packed, state)
+        # In rows of one block: the CPU kernel mixes up the scales of shorter rows, unlike that of
+        # GPUs and of its own quantize_4bit, which see the values as one list.
+        shape, state.shape = state.shape, torch.Size((weight.numel() // 64, 64))
+        decoded = bnb.dequantize_4bit(packed, state).reshape(shape)
+        state.shape = shape
         parts = {".weight." + key: value for key, value in state.as_dict(packed=True).items()}
         return {".weight": packed, **parts}, decoded
 

@@ -24,7 +24,7 @@ class ConvertCommand : public ::testing::Test {
     folder_ = fs::temp_directory_path() / ("quern-cli-convert-" + std::to_string(getpid()));
     fs::create_directories(folder_ / "model");
     const fs::path golden = fs::path(QUERN_SOURCE_DIR) / "tests/golden/convert";
-    for (const char* part : {"quantized/fp8", "letters"}) {
+    for (const char* part : {"quantized/gptq4", "letters"}) {
       for (const auto& entry : fs::directory_iterator(golden / part)) {
         fs::copy_file(entry.path(), folder_ / "model" / entry.path().filename());
       }
@@ -41,7 +41,7 @@ class ConvertCommand : public ::testing::Test {
 TEST_F(ConvertCommand, WritesAFileThatRuns) {
   const Outcome outcome = run_quern({"convert", path("model"), path("out.gguf"), "-t", "2"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("llama, 11 tensors as F16, decoded from fp8"));
+  EXPECT_THAT(outcome.out, HasSubstr("llama, 11 tensors as F16, decoded from gptq"));
   EXPECT_THAT(outcome.err, HasSubstr("converting 100 %"));
   EXPECT_THAT(outcome.err, Not(HasSubstr("\r")));  // not a terminal
   const Outcome run = run_quern({"run", "-m", path("out.gguf"), "-n", "2", "abc"});
@@ -55,7 +55,7 @@ TEST_F(ConvertCommand, RecipeAndSummary) {
   const auto summary = parse_json(outcome.out);
   ASSERT_TRUE(summary.ok());
   EXPECT_EQ((*summary)["recipe"], "Q8_0");
-  EXPECT_EQ((*summary)["quantized_by"], "fp8");
+  EXPECT_EQ((*summary)["quantized_by"], "gptq");
   EXPECT_EQ((*summary)["output_bytes"], fs::file_size(path("out.gguf")));
   const Outcome shown = run_quern({"inspect", path("out.gguf")});
   EXPECT_THAT(shown.out, HasSubstr("Q8_0"));
