@@ -1,6 +1,6 @@
 """Makes everything that train.py reads: tokenizer, training tokens and held-out texts.
 
-  python3 prepare.py OUT --stories 60000 --book moby-dick.txt --book emma.txt ...
+  python3 prepare.py OUT --stories 40000 --book moby-dick.txt --book emma.txt ...
 
 OUT/tokenizer.json  byte-level BPE with GPT-2's pieces, learned from both kinds of text
 OUT/train.bin       uint16 little-endian tokens; the top bit says that the token is context and not
@@ -85,7 +85,7 @@ def write_tokens(path, tokenizer, documents):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--stories", type=int, default=60000)
+    parser.add_argument("--stories", type=int, default=40000)
     parser.add_argument("--book", action="append", default=[])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
