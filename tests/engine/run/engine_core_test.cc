@@ -299,6 +299,29 @@ TEST_F(EngineCoreTest, DeadlinesEndRequestsWhereverTheyStand) {
   EXPECT_EQ(collect(*other).end.kind, Event::Kind::kFinished);
 }
 
+// Not only once there is a place for them: who waits learns of it in time.
+TEST_F(EngineCoreTest, DeadlinesEndWaitingRequestsWhileOthersRun) {
+  start({.max_running = 1, .max_step_tokens = 4});
+  Request r = request(1);
+  r.prompt.assign(4, kFirstByte);
+  r.max_tokens = 50;
+  r.sampling.ignore_end_of_generation = true;
+  const auto running = submit(r);
+  core_->step();
+  r.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(5);
+  const auto waiting = submit(r);
+  std::this_thread::sleep_until(*r.deadline);
+  core_->step();
+  EXPECT_EQ(core_->scheduler().n_running(), 1);
+  const Answer answer = collect(*waiting);
+  EXPECT_EQ(answer.n_ends, 1);
+  ASSERT_EQ(answer.end.kind, Event::Kind::kFailed);
+  EXPECT_EQ(answer.end.error->kind(), ErrorKind::kBusy);
+  EXPECT_EQ(collect(*running).n_ends, 0);
+  running->cancel();
+  run_all();
+}
+
 // Queued, held for a sibling, in the middle of a prompt, generating, and preempted.
 TEST_F(EngineCoreTest, CancelWhileHeldOrPreempted) {
   start({.max_running = 2, .max_step_tokens = 8, .n_pages = 16});

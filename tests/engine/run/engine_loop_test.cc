@@ -286,6 +286,7 @@ TEST_F(EngineLoopTest, DrainLetsRunningRequestsFinish) {
   auto stream = loop_->submit(request(1, 20));
   ASSERT_TRUE(stream.ok());
   loop_->drain(Clock::now() + std::chrono::seconds(20));
+  EXPECT_EQ(loop_->stats().requests_finished, 1U);  // what has only just come is waited for
   EXPECT_EQ(read_all(**stream).second.kind, Event::Kind::kFinished);
   const auto refused = loop_->submit(request(1));
   ASSERT_FALSE(refused.ok());

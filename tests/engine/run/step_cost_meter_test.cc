@@ -52,5 +52,15 @@ TEST(StepCostMeter, OneSlowStepIsNotTheRule) {
   EXPECT_LT(meter.costs().rows_ns(5), before * 1.5);
 }
 
+// Too long a guess keeps the bound on gaps, too short a one breaks it.
+TEST(StepCosts, BetweenTwoKnownBatchesTheLargerCounts) {
+  StepCosts costs;
+  costs.decode_ns[static_cast<size_t>(StepCosts::bucket(1))] = 1e6;
+  costs.decode_ns[static_cast<size_t>(StepCosts::bucket(4))] = 9e6;
+  EXPECT_EQ(costs.decode_step_ns(2), 9e6);
+  EXPECT_EQ(costs.decode_step_ns(1), 1e6);
+  EXPECT_EQ(costs.decode_step_ns(64), 9e6);
+}
+
 }  // namespace
 }  // namespace quern::engine

@@ -346,7 +346,11 @@ class Simulation {
     }
     // Nothing is copied but for one that goes on behind it: not for one that has given its pages
     // up.
-    for (const PageCopy& copy : plan.copies) ASSERT_TRUE(is_continued(copy.to));
+    std::set<PageId> targets;
+    for (const PageCopy& copy : plan.copies) {
+      ASSERT_TRUE(is_continued(copy.to));
+      ASSERT_TRUE(targets.insert(copy.to).second);
+    }
     ASSERT_EQ(n_tokens, plan.n_tokens);
     ASSERT_EQ(n_outputs, plan.n_outputs);
     ASSERT_LE(n_tokens, budget.max_step_tokens);

@@ -457,6 +457,34 @@ TEST(Scheduler, AConfiguredGapCounts) {
   EXPECT_EQ(scheduler.plan(costs).n_tokens, 1 + 10);
 }
 
+// Three answers to one prompt go on side by side, each on a copy of its last page but for the last
+// one, when two streams of another key need a page each.
+TEST(Scheduler, NothingIsCopiedForOneThatGaveItsPagesUp) {
+  Scheduler scheduler({.max_running = 5,
+                       .max_step_tokens = 20,
+                       .max_step_outputs = 5,
+                       .n_pages = 7,
+                       .page_tokens = 4});
+  ASSERT_TRUE(add_text(scheduler, 1, 10, 1, {.share = 1}).ok());
+  for (const SequenceId id : {2U, 3U}) {
+    ASSERT_TRUE(add_text(scheduler, id, 10, 1, {.share = 1, .leader = 1}).ok());
+  }
+  for (const SequenceId id : {4U, 5U}) {
+    ASSERT_TRUE(add_text(scheduler, id, 4, static_cast<TokenId>(id), {.share = 2}).ok());
+  }
+  const StepPlan prompts = scheduler.plan();
+  ASSERT_EQ(planned_ids(prompts), (std::vector<SequenceId>{1, 4, 5}));
+  scheduler.commit(prompts);
+  scheduler.fork(2);
+  scheduler.fork(3);
+  for (SequenceId id = 1; id <= 5; ++id) scheduler.append_token(id, -1);
+  const StepPlan plan = scheduler.plan();
+  EXPECT_EQ(plan.preempted, (std::vector<SequenceId>{3, 2}));
+  ASSERT_EQ(plan.copies.size(), 1U);
+  EXPECT_EQ(plan.copies[0].to, scheduler.pages(1)[2]);
+  EXPECT_EQ(scheduler.check_integrity(), std::nullopt);
+}
+
 // One key has filled the queue; another's request does not wait behind it.
 TEST(Scheduler, KeysShareTheMachine) {
   Budget budget = small();
