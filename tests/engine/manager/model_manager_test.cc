@@ -232,8 +232,10 @@ TEST_F(ModelManagerTest, WhoWaitsForLoadsCountsAgainstHisShare) {
   EXPECT_NE(third.error().message().find("this API key has 2 requests"), std::string::npos);
   waiting.emplace_back([&] { EXPECT_TRUE(manager_->acquire(0, {.share = "b"}).ok()); });
   EXPECT_TRUE(eventually([&] { return manager_->state(0).waiting == 2; }));
-  gone = true;  // those of "a" leave
-  EXPECT_TRUE(eventually([&] { return !manager_->share_is_full("a"); }));
+  gone = true;  // those of "a" leave, both of them before anything is loaded
+  EXPECT_TRUE(eventually(
+      [&] { return manager_->state(0).waiting == 1 && manager_->state(1).waiting == 0; }));
+  EXPECT_FALSE(manager_->share_is_full("a"));
   for (Script& script : scripts_) script.may_load = true;
   for (std::thread& one : waiting) one.join();
   // Who need not wait is not counted.
