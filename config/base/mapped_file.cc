@@ -106,4 +106,10 @@ void MappedFile::prefetch(size_t offset, size_t length) const {
   madvise(const_cast<std::byte*>(data_ + begin), length + (offset - begin), MADV_WILLNEED);
 }
 
+Error went_away(std::string_view label) {
+  return Error(ErrorKind::kIo, std::string(label) +
+                                   ": became shorter or unreadable while it was read: check the "
+                                   "disk and try again");
+}
+
 }  // namespace quern

@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "config/base/result.h"
 
@@ -46,5 +47,8 @@ class MappedFile {
   int fd_ = -1;
   std::string path_;
 };
+
+// For whoever finds that a file was poisoned() while he read it; `label` names it in messages.
+Error went_away(std::string_view label);
 
 }  // namespace quern

@@ -10,10 +10,6 @@ ops::StepInputs BatchBuilder::build(const StepPlan& plan, std::span<const BatchS
   tokens_.clear();
   slices_.clear();
   outputs_.clear();
-  adapters_.clear();
-  size_t n_adapters = 0;
-  for (const BatchSource& source : sources) n_adapters += source.adapters.size();
-  adapters_.reserve(n_adapters);  // slices point into it
   for (size_t i = 0; i < sources.size(); ++i) {
     const PlannedSequence& planned = plan.sequences[i];
     const auto first = static_cast<size_t>(planned.first_position);
@@ -25,12 +21,8 @@ ops::StepInputs BatchBuilder::build(const StepPlan& plan, std::span<const BatchS
     const auto draft = sources[i].draft.first(n_drafted);
     tokens_.insert(tokens_.end(), known.begin(), known.end());
     tokens_.insert(tokens_.end(), draft.begin(), draft.end());
-    const size_t first_adapter = adapters_.size();
-    for (const AdapterUse& use : sources[i].adapters) {
-      adapters_.push_back({use.adapter, use.scale});
-    }
     slices_.push_back({first_token, planned.n_tokens, static_cast<int32_t>(planned.first_position),
-                       sources[i].pages, std::span(adapters_).subspan(first_adapter)});
+                       sources[i].pages, sources[i].adapters});
     for (int32_t k = planned.n_outputs; k > 0; --k) {
       outputs_.push_back(first_token + planned.n_tokens - k);
     }

@@ -1,6 +1,7 @@
 // StepPlan to ops::StepInputs: gathers tokens and page lists of the planned sequences.
 //
-// Owns the arrays that the inputs point to; they stay valid until the next build().
+// Owns the arrays that the inputs point to, but for pages and adapters, which are the sources';
+// they stay valid until the next build().
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,6 @@ class BatchBuilder {
   std::vector<int32_t> tokens_;
   std::vector<ops::SequenceSlice> slices_;
   std::vector<int32_t> outputs_;
-  std::vector<ops::AdapterUse> adapters_;  // of all sequences, one after the other
 };
 
 }  // namespace quern::engine

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "config/base/file_descriptor.h"
+
 namespace quern::engine {
 namespace {
 
@@ -23,21 +25,6 @@ constexpr std::string_view kTemporary = ".new-";
 constexpr size_t kHeaderBytes = 8 + 32 + 8 + 32;
 // What a process that died has left behind; a living one is done with a file much sooner.
 constexpr auto kStale = std::chrono::hours(1);
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-  bool ok() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 Error io_error(const std::string& what, const fs::path& path) {
   return Error(ErrorKind::kIo,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "config/base/result.h"
+#include "kernels/ops/ops.h"
 
 namespace quern::grammar {
 class Constraint;  // engine/grammar/constraint.h
@@ -56,12 +56,9 @@ struct SamplingParams {
   bool ignore_end_of_generation = false;
 };
 
-// A low-rank adapter of the model, and how strongly it is to work; 0: not at all.
-struct AdapterUse {
-  int32_t adapter = 0;  // in the order of EngineOptions::adapters
-  float scale = 1;
-  auto operator<=>(const AdapterUse&) const = default;
-};
+// A low-rank adapter of the model, in the order of EngineOptions::adapters, and how strongly it is
+// to work; 0: not at all.
+using ops::AdapterUse;
 
 struct Request {
   std::string id;               // for logs; unique per process

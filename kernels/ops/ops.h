@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -30,7 +31,7 @@ enum class OpId : uint8_t {
 struct AdapterUse {
   int32_t adapter = 0;  // counted as whoever runs the model counts its adapters
   float scale = 1;
-  bool operator==(const AdapterUse&) const = default;
+  auto operator<=>(const AdapterUse&) const = default;
 };
 
 // The tokens of one sequence inside a step, and where its keys and values are kept.

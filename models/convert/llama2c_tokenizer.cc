@@ -9,15 +9,15 @@
 
 #include "models/gguf/cursor.h"
 #include "models/gguf/name_rules.h"
+#include "models/gguf/token_type.h"
 
 namespace quern::convert {
 namespace {
 
-// Token types of the key tokenizer.ggml.token_type.
-constexpr int32_t kNormal = 1;
-constexpr int32_t kUnknown = 2;
-constexpr int32_t kControl = 3;
-constexpr int32_t kByte = 6;
+constexpr auto kNormal = static_cast<int32_t>(gguf::TokenType::kNormal);
+constexpr auto kUnknown = static_cast<int32_t>(gguf::TokenType::kUnknown);
+constexpr auto kControl = static_cast<int32_t>(gguf::TokenType::kControl);
+constexpr auto kByte = static_cast<int32_t>(gguf::TokenType::kByte);
 
 constexpr uint64_t kUnkId = 0;
 constexpr uint64_t kBosId = 1;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "config/base/mapped_file.h"
 #include "models/gguf/name_rules.h"
 
 namespace quern::convert {
@@ -49,9 +50,7 @@ Status quantize_file(const gguf::GgufFile& file, const QuantizePlan& plan,
   for (const PlannedTensor& tensor : plan.tensors) {
     QUERN_RETURN_IF_ERROR(write_tensor(tensor, encoder));
     if (!file.poisoned()) continue;
-    return Error(ErrorKind::kIo, label +
-                                     ": the file became shorter or unreadable while it was read: "
-                                     "check the disk and try again");
+    return went_away(label);
   }
   if (file.changed_on_disk()) {
     return Error(ErrorKind::kIo, label +

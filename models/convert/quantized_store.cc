@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/base/file_descriptor.h"
 #include "kernels/quantize/encoder.h"
 #include "models/gguf/name_rules.h"
 
@@ -27,22 +28,6 @@ constexpr std::string_view kTemporary = ".gguf.tmp-";  // of gguf/atomic_file
 constexpr auto kPause = std::chrono::milliseconds(100);
 
 std::string shown(const fs::path& path) { return gguf::printable(path.string(), 4096); }
-
-// Of a descriptor, closed when it goes.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 struct Kept {
   fs::path path;
@@ -78,7 +63,7 @@ void remove_leftovers(const fs::path& directory) {
 
 // Unless somebody has it in use.
 bool remove_unused(const fs::path& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (file.get() < 0 || flock(file.get(), LOCK_EX | LOCK_NB) != 0) return false;
   return unlink(path.c_str()) == 0;
 }
@@ -127,7 +112,7 @@ fs::path QuantizedStore::path_of(const Digest& key) const {
 std::unique_ptr<const StoredModel> QuantizedStore::find(const Digest& key, uint64_t bytes,
                                                         bool made) const {
   const fs::path path = path_of(key);
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (file.get() < 0 || flock(file.get(), LOCK_SH) != 0) return nullptr;
   struct stat by_fd {};
   struct stat by_name {};
@@ -141,7 +126,7 @@ std::unique_ptr<const StoredModel> QuantizedStore::find(const Digest& key, uint6
 
 Result<int> QuantizedStore::lock() const {
   const fs::path path = options_.directory / "lock";
-  Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.get() < 0) {
     return Error(ErrorKind::kIo,
                  shown(path) + ": cannot be opened: " + std::generic_category().message(errno) +
@@ -194,7 +179,7 @@ Result<std::unique_ptr<const StoredModel>> QuantizedStore::get(
     const Digest& key, uint64_t bytes, const std::function<Status(const fs::path&)>& make) const {
   if (auto found = find(key, bytes, false)) return found;
   QUERN_ASSIGN_OR_RETURN(const int fd, lock());
-  const Descriptor locked(fd);
+  const FileDescriptor locked(fd);
   // Whoever held the lock may have made it.
   if (auto found = find(key, bytes, false)) return found;
   forget(key);

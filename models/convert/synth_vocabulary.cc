@@ -5,15 +5,15 @@
 #include <vector>
 
 #include "config/base/check.h"
+#include "models/gguf/token_type.h"
 
 namespace quern::convert {
 namespace {
 
-// Token types of the key tokenizer.ggml.token_type.
-constexpr int32_t kNormal = 1;
-constexpr int32_t kUnknown = 2;
-constexpr int32_t kControl = 3;
-constexpr int32_t kByte = 6;
+constexpr auto kNormal = static_cast<int32_t>(gguf::TokenType::kNormal);
+constexpr auto kUnknown = static_cast<int32_t>(gguf::TokenType::kUnknown);
+constexpr auto kControl = static_cast<int32_t>(gguf::TokenType::kControl);
+constexpr auto kByte = static_cast<int32_t>(gguf::TokenType::kByte);
 
 constexpr std::string_view kWordMark = "\xe2\x96\x81";  // U+2581
 constexpr uint64_t kLetters = 27;                       // the word mark and a to z

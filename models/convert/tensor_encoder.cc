@@ -100,9 +100,8 @@ TensorEncoder::Fault TensorEncoder::encode_share(const EncodeTask& task, const P
     const uint64_t column = (share.first + v) % task.n_cols;
     const uint64_t matrix = (share.first + v) / (task.n_cols * task.n_rows);
     const uint64_t n = std::min(task.n_cols - column, share.n_values - v);
-    const float* means = task.importance->of(matrix);
-    encoder(values.data() + v, means == nullptr ? nullptr : means + column,
-            to + bytes_of(task.format, v), static_cast<int64_t>(n));
+    encoder(values.data() + v, task.importance->of(matrix) + column, to + bytes_of(task.format, v),
+            static_cast<int64_t>(n));
     v += n;
   }
   return Fault::kNone;

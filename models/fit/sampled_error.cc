@@ -6,6 +6,8 @@
 #include <string>
 
 #include "config/base/check.h"
+#include "config/base/mapped_file.h"
+#include "config/base/mix.h"
 #include "kernels/quantize/encoder.h"
 #include "models/gguf/name_rules.h"
 
@@ -33,14 +35,6 @@ bool is_matrix(const TensorInfo& tensor) {
          formats::format_info(tensor.format).decode_row != nullptr;
 }
 
-// SplitMix64 (Steele, Lea, Flood 2014): places that follow no row or column.
-uint64_t scatter(uint64_t x) {
-  x += 0x9E3779B97F4A7C15U;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
-  return x ^ (x >> 31);
-}
-
 // Decodes the samples' places from a tensor of the same shape.
 std::vector<float> values_at(const TensorInfo& tensor, const std::vector<uint64_t>& places,
                              uint64_t block_values) {
@@ -53,11 +47,7 @@ std::vector<float> values_at(const TensorInfo& tensor, const std::vector<uint64_
   return values;
 }
 
-Error gone(const gguf::GgufFile& file) {
-  return Error(ErrorKind::kIo, gguf::printable(file.label(), 4096) +
-                                   ": the file became shorter or unreadable while it was read: "
-                                   "check the disk and try again");
-}
+Error gone(const gguf::GgufFile& file) { return went_away(gguf::printable(file.label(), 4096)); }
 
 }  // namespace
 
@@ -75,7 +65,8 @@ ErrorSampler::ErrorSampler(std::shared_ptr<const gguf::GgufFile> reference, hard
   }
 }
 
-// One sample in each of as many equal stretches as there are samples.
+// One sample in each of as many equal stretches as there are samples, at places that follow no row
+// or column.
 ErrorSampler::Samples ErrorSampler::sample(const TensorInfo& tensor) {
   Samples out;
   out.tensor = &tensor;
@@ -88,7 +79,7 @@ ErrorSampler::Samples ErrorSampler::sample(const TensorInfo& tensor) {
   for (uint64_t i = 0; i < n_samples; ++i) {
     const uint64_t first = i * n_blocks / n_samples;
     const uint64_t end = (i + 1) * n_blocks / n_samples;
-    out.places.push_back((first + scatter(i + n_values) % (end - first)) * out.block_values);
+    out.places.push_back((first + mix(i + n_values) % (end - first)) * out.block_values);
   }
   out.values = values_at(tensor, out.places, out.block_values);
   for (float& value : out.values) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/base/mapped_file.h"
 #include "models/gguf/name_rules.h"
 #include "models/gguf/parser.h"
 #include "models/gguf/split_files.h"
@@ -29,9 +30,7 @@ Result<std::shared_ptr<const GgufFile>> GgufFile::open(const std::filesystem::pa
   auto file = parse_model(path, mapping);
   // Asked first: zeros in place of lost bytes would be reported as corruption.
   if (mapping->poisoned() || (file.ok() && (*file)->poisoned())) {
-    return Error(ErrorKind::kIo, printable(path.string(), 4096) +
-                                     ": the file became shorter or unreadable while it was "
-                                     "opened: check the disk and try again");
+    return went_away(printable(path.string(), 4096));
   }
   if (!file.ok()) return file.error();
   return std::shared_ptr<const GgufFile>(std::move(file).value());

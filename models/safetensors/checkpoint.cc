@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "config/base/json.h"
+#include "config/base/mapped_file.h"
 #include "models/gguf/name_rules.h"
 #include "models/safetensors/header.h"
 
@@ -131,9 +132,7 @@ Status Checkpoint::open_shard(const std::filesystem::path& path) {
   if (!mapping.ok()) return mapping.error();
   QUERN_RETURN_IF_ERROR(add_file((*mapping)->bytes(), path.string()));
   if ((*mapping)->poisoned()) {
-    return Error(ErrorKind::kIo, shown(path) +
-                                     ": became shorter or unreadable while it was read: "
-                                     "check the disk and try again");
+    return went_away(shown(path));
   }
   mappings_.push_back(std::move(*mapping));
   return ok_status();
@@ -187,6 +186,12 @@ bool Checkpoint::poisoned() const {
 bool Checkpoint::changed_on_disk() const {
   return std::any_of(mappings_.begin(), mappings_.end(),
                      [](const auto& mapping) { return mapping->changed_on_disk(); });
+}
+
+std::vector<float> floats_of(const Tensor& tensor) {
+  std::vector<float> values(tensor.n_values());
+  decode_floats(tensor.dtype, tensor.data.data(), values.data(), values.size());
+  return values;
 }
 
 }  // namespace quern::safetensors

@@ -53,6 +53,9 @@ struct Tensor {
 // "F16 [2, 3]": for messages.
 std::string describe(const Tensor& tensor);
 
+// All values. Precondition: is_float(tensor.dtype).
+std::vector<float> floats_of(const Tensor& tensor);
+
 class Checkpoint {
  public:
   // A file, an index ("*.index.json", whose shards lie beside it), or a folder with

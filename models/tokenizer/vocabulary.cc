@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "models/gguf/token_type.h"
 #include "models/tokenizer/steering.h"
 
 namespace quern::tokenizer {
@@ -27,23 +28,23 @@ std::optional<uint8_t> byte_of_text(std::string_view text) {
 }
 
 std::optional<TokenKind> kind_of_number(int32_t number) {
-  switch (number) {
-    case 0:
-    case 1:
+  using gguf::TokenType;
+  if (number == 0) return TokenKind::kNormal;  // not said
+  switch (static_cast<TokenType>(number)) {
+    case TokenType::kNormal:
       return TokenKind::kNormal;
-    case 2:
+    case TokenType::kUnknown:
       return TokenKind::kUnknown;
-    case 3:
+    case TokenType::kControl:
       return TokenKind::kControl;
-    case 4:
+    case TokenType::kUserDefined:
       return TokenKind::kUserDefined;
-    case 5:
+    case TokenType::kUnused:
       return TokenKind::kUnused;
-    case 6:
+    case TokenType::kByte:
       return TokenKind::kByte;
-    default:
-      return std::nullopt;
   }
+  return std::nullopt;
 }
 
 bool is_merging_by_character(Family family) {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "models/convert/peft_adapter.h"
+#include "models/convert/huggingface/peft_adapter.h"
 
 namespace quern::cli {
 
@@ -20,7 +20,7 @@ int convert_adapter(const Process& process, const std::string& directory, const 
                                     "was trained on with --base"));
     return kExitUsage;
   }
-  const auto report = convert::convert_peft_adapter(directory, base, output, name);
+  const auto report = huggingface::convert_peft_adapter(directory, base, output, name);
   if (!report.ok()) return fail(process, report.error());
   process.out << "wrote " << output << ": LoRA adapter for " << report->architecture << ", "
               << report->n_matrices << " matrices, " << options::format_bytes(report->file_bytes)

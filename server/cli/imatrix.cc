@@ -27,9 +27,7 @@ Result<std::string> read_text(const std::string& path) {
   const auto bytes = file->bytes();
   std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!file->poisoned()) return text;
-  return Error(ErrorKind::kIo, path +
-                                   ": became shorter or unreadable while it was read: check the "
-                                   "disk and try again");
+  return went_away(path);
 }
 
 // The sums in the output file when it belongs to the same text and chunks, else empty ones.

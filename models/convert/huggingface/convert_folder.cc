@@ -3,6 +3,7 @@
 #include <system_error>
 #include <utility>
 
+#include "config/base/mapped_file.h"
 #include "models/convert/huggingface/config.h"
 #include "models/convert/huggingface/json_fields.h"
 #include "models/convert/huggingface/quantization.h"
@@ -118,9 +119,7 @@ class Conversion {
                                             .n_cols = jobs_[i].info.dims[0],
                                             .n_rows = jobs_[i].info.dims[1]}));
       if (!checkpoint_->poisoned()) continue;
-      return Error(ErrorKind::kIo, shown(folder_) +
-                                       ": a file became shorter or unreadable while it was read: "
-                                       "check the disk and try again");
+      return went_away(shown(folder_));
     }
     return output->finish();
   }

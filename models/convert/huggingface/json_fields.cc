@@ -64,13 +64,11 @@ Result<std::optional<std::string>> read_text_file(const std::filesystem::path& p
   if (bytes.size() > most_bytes) {
     return Error(ErrorKind::kInvalidInput, shown + ": is " + std::to_string(bytes.size()) +
                                                " bytes long; expected at most " +
-                                               std::to_string(most_bytes));
+                                               std::to_string(most_bytes >> 20) + " MiB");
   }
   std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if ((*file)->poisoned()) {
-    return Error(ErrorKind::kIo, shown +
-                                     ": became shorter or unreadable while it was read: check "
-                                     "the disk and try again");
+    return went_away(shown);
   }
   return std::optional(std::move(text));
 }

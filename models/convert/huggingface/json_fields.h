@@ -21,7 +21,7 @@ Result<std::optional<double>> find_number(const Json& object, std::string_view k
 Result<std::optional<bool>> find_bool(const Json& object, std::string_view key);
 Result<std::optional<std::string>> find_text(const Json& object, std::string_view key);
 
-// The contents of a file of at most `most_bytes`; nothing when there is no such file.
+// The contents of a file of at most `most_bytes`, whole MiB; nothing when there is no such file.
 Result<std::optional<std::string>> read_text_file(const std::filesystem::path& path,
                                                   uint64_t most_bytes);
 // A JSON file of the folder; nothing when there is none. Errors name the file.

@@ -105,6 +105,11 @@ std::string class_names() {
   return text;
 }
 
+uint64_t unpaired(uint64_t row, uint64_t head_dim) {
+  const uint64_t within = row % head_dim;
+  return row - within + within % 2 * (head_dim / 2) + within / 2;
+}
+
 std::string source_name(const SourceTensor& tensor, int64_t layer, int64_t expert) {
   std::string name(tensor.pattern);
   fill_hole(name, layer);

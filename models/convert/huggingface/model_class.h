@@ -53,6 +53,9 @@ const ModelClass* find_class(std::string_view name, std::string_view model_type)
 // "LlamaForCausalLM, ...": for messages.
 std::string class_names();
 
+// Where row `row` of the file is in the checkpoint, for kPairUp.
+uint64_t unpaired(uint64_t row, uint64_t head_dim);
+
 // A pattern with its holes filled.
 std::string source_name(const SourceTensor& tensor, int64_t layer, int64_t expert);
 

@@ -20,14 +20,6 @@ constexpr uint64_t kWordBits = 32;
 // Position in a word of each of eight outputs.
 constexpr std::array<uint64_t, 8> kAwqNibble = {0, 4, 1, 5, 2, 6, 3, 7};
 
-Error bad(const Tensor& tensor, const std::string& expected) {
-  return Error(ErrorKind::kInvalidInput, "tensor '" + gguf::printable(tensor.name) + "' is " +
-                                             safetensors::describe(tensor) + "; expected " +
-                                             expected +
-                                             ": the checkpoint is damaged or of another kind than "
-                                             "its quantization_config says");
-}
-
 std::string shape_text(uint64_t rows, uint64_t cols) {
   return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
 }
@@ -56,7 +48,7 @@ Result<Parts> find_parts(const Checkpoint& checkpoint, const std::string& stem) 
   }
   if (parts.qweight->dtype != DType::kI32 || parts.qweight->shape.size() != 2 ||
       parts.qweight->data.empty()) {
-    return bad(*parts.qweight, "I32 of two dimensions");
+    return misfit(*parts.qweight, "I32 of two dimensions");
   }
   return parts;
 }
@@ -67,16 +59,16 @@ Status check_parts(const Quantization& quantization, Parts& parts) {
   const uint64_t size = quantization.group_size == 0 ? parts.n_inputs : quantization.group_size;
   if (parts.n_inputs > (1u << 24) || parts.n_outputs > (1u << 24) ||
       parts.n_outputs % per_word != 0) {
-    return bad(*parts.qweight, "a matrix of whole words");
+    return misfit(*parts.qweight, "a matrix of whole words");
   }
   const uint64_t n_groups = (parts.n_inputs + size - 1) / size;
   if (!safetensors::is_float(parts.scales->dtype) ||
       parts.scales->shape != std::vector<uint64_t>{n_groups, parts.n_outputs}) {
-    return bad(*parts.scales, "floats " + shape_text(n_groups, parts.n_outputs));
+    return misfit(*parts.scales, "floats " + shape_text(n_groups, parts.n_outputs));
   }
   if (parts.qzeros->dtype != DType::kI32 ||
       parts.qzeros->shape != std::vector<uint64_t>{n_groups, parts.n_outputs / per_word}) {
-    return bad(*parts.qzeros, "I32 " + shape_text(n_groups, parts.n_outputs / per_word));
+    return misfit(*parts.qzeros, "I32 " + shape_text(n_groups, parts.n_outputs / per_word));
   }
   parts.group_of.resize(parts.n_inputs);
   for (uint64_t i = 0; i < parts.n_inputs; ++i) {
@@ -85,13 +77,13 @@ Status check_parts(const Quantization& quantization, Parts& parts) {
   if (parts.groups == nullptr) return ok_status();
   if (parts.groups->dtype != DType::kI32 ||
       parts.groups->shape != std::vector<uint64_t>{parts.n_inputs}) {
-    return bad(*parts.groups, "I32 [" + std::to_string(parts.n_inputs) + "]");
+    return misfit(*parts.groups, "I32 [" + std::to_string(parts.n_inputs) + "]");
   }
   for (uint64_t i = 0; i < parts.n_inputs; ++i) {
     const auto group = load_unaligned<int32_t>(parts.groups->data.data() + i * sizeof(int32_t));
     if (group < 0 || static_cast<uint64_t>(group) >= n_groups) {
-      return bad(*parts.groups,
-                 "groups below " + std::to_string(n_groups) + ", not " + std::to_string(group));
+      return misfit(*parts.groups,
+                    "groups below " + std::to_string(n_groups) + ", not " + std::to_string(group));
     }
     parts.group_of[i] = static_cast<uint32_t>(group);
   }

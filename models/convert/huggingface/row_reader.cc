@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/gguf/name_rules.h"
+
 namespace quern::huggingface {
 namespace {
 
@@ -42,6 +44,14 @@ class ConstantReader : public RowReader {
 };
 
 }  // namespace
+
+Error misfit(const Tensor& tensor, const std::string& expected) {
+  return Error(ErrorKind::kInvalidInput, "tensor '" + gguf::printable(tensor.name) + "' is " +
+                                             safetensors::describe(tensor) + "; expected " +
+                                             expected +
+                                             ": the checkpoint is damaged or of another kind than "
+                                             "its quantization_config says");
+}
 
 std::unique_ptr<RowReader> plain_reader(const Tensor& tensor) {
   return std::make_unique<PlainReader>(tensor);

@@ -33,6 +33,9 @@ class RowReader {
 // is one row. Precondition: is_float(), not empty.
 std::unique_ptr<RowReader> plain_reader(const safetensors::Tensor& tensor);
 
+// For a tensor that does not go with the others of its matrix, or with the method of quantization.
+Error misfit(const safetensors::Tensor& tensor, const std::string& expected);
+
 // Values that are in no tensor, as one row.
 std::unique_ptr<RowReader> constant_reader(std::vector<float> values);
 

@@ -18,24 +18,10 @@ using safetensors::Checkpoint;
 using safetensors::DType;
 using safetensors::Tensor;
 
-Error bad(const Tensor& tensor, const std::string& expected) {
-  return Error(ErrorKind::kInvalidInput, "tensor '" + gguf::printable(tensor.name) + "' is " +
-                                             safetensors::describe(tensor) + "; expected " +
-                                             expected +
-                                             ": the checkpoint is damaged or of another kind than "
-                                             "its quantization_config says");
-}
-
 Error missing(const std::string& name) {
   return Error(ErrorKind::kInvalidInput, "tensor '" + gguf::printable(name) +
                                              "' is missing: the checkpoint is incomplete, get it "
                                              "again");
-}
-
-std::vector<float> floats_of(const Tensor& tensor) {
-  std::vector<float> values(tensor.n_values());
-  safetensors::decode_floats(tensor.dtype, tensor.data.data(), values.data(), values.size());
-  return values;
 }
 
 // A float tensor of `n` values, of any shape.
@@ -44,10 +30,10 @@ Result<std::vector<float>> need_floats(const Checkpoint& checkpoint, const std::
   const Tensor* tensor = checkpoint.find(name);
   if (tensor == nullptr) return missing(name);
   if (!safetensors::is_float(tensor->dtype) || tensor->n_values() != n) {
-    return bad(*tensor, std::to_string(n) + " floats");
+    return misfit(*tensor, std::to_string(n) + " floats");
   }
   matrix.tensors.push_back(name);
-  return floats_of(*tensor);
+  return safetensors::floats_of(*tensor);
 }
 
 class Fp8Reader : public RowReader {
@@ -129,7 +115,7 @@ class FourBitReader : public RowReader {
 
 Status check_matrix(const Tensor& weight) {
   if (weight.shape.size() == 2 && !weight.data.empty()) return ok_status();
-  return bad(weight, "a matrix");
+  return misfit(weight, "a matrix");
 }
 
 // The JSON of a quant_state tensor, checked.
@@ -179,7 +165,7 @@ Result<std::vector<float>> read_absmax(const Checkpoint& checkpoint, const std::
   const std::string name = weight + ".absmax";
   if (state.nested_block == 0) return need_floats(checkpoint, name, n, matrix);
   const Tensor& coded = *checkpoint.find(name);
-  if (coded.n_values() != n) return bad(coded, std::to_string(n) + " bytes");
+  if (coded.n_values() != n) return misfit(coded, std::to_string(n) + " bytes");
   matrix.tensors.push_back(name);
   QUERN_ASSIGN_OR_RETURN(const auto map,
                          need_floats(checkpoint, weight + ".nested_quant_map", 256, matrix));
@@ -211,7 +197,7 @@ Result<StoredMatrix> open_fp8(const Checkpoint& checkpoint, const Quantization& 
   uint64_t block_rows = 0;
   uint64_t block_cols = cols;
   if (scale->data.empty() || !safetensors::is_float(scale->dtype)) {
-    return bad(*scale, "floats");
+    return misfit(*scale, "floats");
   }
   if (scale->n_values() == 1) {
     block_rows = rows;
@@ -221,8 +207,8 @@ Result<StoredMatrix> open_fp8(const Checkpoint& checkpoint, const Quantization& 
     block_rows = quantization.block_rows;
     block_cols = quantization.block_cols;
   } else {
-    return bad(*scale, "one scale, one per row, or [" + std::to_string(per_block[0]) + ", " +
-                           std::to_string(per_block[1]) + "]");
+    return misfit(*scale, "one scale, one per row, or [" + std::to_string(per_block[0]) + ", " +
+                              std::to_string(per_block[1]) + "]");
   }
   StoredMatrix matrix;
   matrix.tensors = {weight.name, scale->name};
@@ -230,7 +216,8 @@ Result<StoredMatrix> open_fp8(const Checkpoint& checkpoint, const Quantization& 
   for (const char* unused : {".input_scale", ".activation_scale", ".input_scale_ub"}) {
     if (checkpoint.find(stem + unused) != nullptr) matrix.tensors.push_back(stem + unused);
   }
-  matrix.reader = std::make_unique<Fp8Reader>(weight, floats_of(*scale), block_rows, block_cols);
+  matrix.reader =
+      std::make_unique<Fp8Reader>(weight, safetensors::floats_of(*scale), block_rows, block_cols);
   return matrix;
 }
 
@@ -244,7 +231,7 @@ Result<StoredMatrix> open_int8(const Checkpoint& checkpoint, const std::string& 
   // Which layout of a GPU the bytes once had; those that are saved are in order (0).
   if (const Tensor* format = checkpoint.find(stem + ".weight_format")) {
     if (format->data.size() != 1 || format->data[0] != std::byte{0}) {
-      return bad(*format, "one byte, 0 (rows in order)");
+      return misfit(*format, "one byte, 0 (rows in order)");
     }
     matrix.tensors.push_back(format->name);
   }
@@ -266,8 +253,8 @@ Result<StoredMatrix> open_4bit(const Checkpoint& checkpoint, const std::string& 
   if (!state.ok()) return state.error().with_context("tensor '" + state_tensor->name + "'");
   const auto n_values = checked_mul(state->n_rows, state->n_cols);
   if (!n_values || *n_values == 0 || (*n_values + 1) / 2 != weight.data.size()) {
-    return bad(weight, "two values a byte of a matrix of " + std::to_string(state->n_rows) + " x " +
-                           std::to_string(state->n_cols));
+    return misfit(weight, "two values a byte of a matrix of " + std::to_string(state->n_rows) +
+                              " x " + std::to_string(state->n_cols));
   }
   StoredMatrix matrix;
   matrix.tensors = {name, state_tensor->name};

@@ -24,12 +24,6 @@ constexpr std::string_view kWeight = ".weight";
 constexpr std::string_view kIgnored[] = {
     ".rotary_emb.inv_freq", ".self_attn.bias", ".masked_bias", ".k_scale", ".v_scale", ".q_scale"};
 
-// Where row or value `i` of the file is in the checkpoint, for heads that are paired up.
-uint64_t unpaired(uint64_t i, uint64_t head_dim) {
-  const uint64_t within = i % head_dim;
-  return i - within + within % 2 * (head_dim / 2) + within / 2;
-}
-
 class JobValues : public convert::ValueSource {
  public:
   JobValues(std::vector<std::unique_ptr<RowReader>> matrices, const TensorJob& job,

@@ -10,18 +10,11 @@
 
 #include "config/base/result.h"
 #include "models/gguf/metadata.h"
+#include "models/gguf/token_type.h"
 
 namespace quern::huggingface {
 
-// Numbers of tokenizer.ggml.token_type.
-enum class TokenType : int32_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6,
-};
+using gguf::TokenType;
 
 class TokenList {
  public:

@@ -12,6 +12,7 @@
 #include "models/convert/huggingface/token_list.h"
 #include "models/convert/huggingface/tokenizer_json.h"
 #include "models/gguf/name_rules.h"
+#include "models/tokenizer/byte_fallback.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace quern::huggingface {
@@ -20,7 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kTemplateBytes = 1u << 20;
-constexpr std::string_view kWordMark = "\xe2\x96\x81";  // U+2581
 
 std::string shown(const fs::path& path) { return gguf::printable(path.string(), 4096); }
 
@@ -28,18 +28,6 @@ bool is_byte_text(std::string_view text) {
   const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
   return text.size() == 6 && text.starts_with("<0x") && is_hex(text[3]) && is_hex(text[4]) &&
          text[5] == '>';
-}
-
-std::string with_word_marks(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == ' ') {
-      out += kWordMark;
-    } else {
-      out += c;
-    }
-  }
-  return out;
 }
 
 class TokenizerReader {
@@ -100,9 +88,7 @@ class TokenizerReader {
     }
     auto parsed = parse_sentencepiece((*file)->bytes());
     if (parsed.ok() && (*file)->poisoned()) {
-      return Error(ErrorKind::kIo, shown(path) +
-                                       ": became shorter or unreadable while it was "
-                                       "read: check the disk and try again");
+      return went_away(shown(path));
     }
     if (parsed.ok() && (!json_ || agrees(*parsed))) {
       const Status usable = check_model(*parsed);
@@ -197,7 +183,7 @@ class TokenizerReader {
       if (unknown) continue;
       const TokenType type = token.special ? TokenType::kControl : TokenType::kUserDefined;
       const bool marked = word_marks && !token.special;
-      std::string text = marked ? with_word_marks(token.text) : token.text;
+      std::string text = marked ? tokenizer::escape_spaces(token.text, false) : token.text;
       QUERN_RETURN_IF_ERROR(tokens_.set(token.id, std::move(text), type));
     }
     if (strips) note_stripping();

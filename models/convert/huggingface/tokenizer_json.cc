@@ -8,13 +8,14 @@
 
 #include "models/convert/huggingface/json_fields.h"
 #include "models/gguf/name_rules.h"
+#include "models/tokenizer/byte_fallback.h"
 #include "models/tokenizer/pretokenize.h"
 #include "models/tokenizer/vocab_data.h"
 
 namespace quern::huggingface {
 namespace {
 
-constexpr std::string_view kWordMark = "\xe2\x96\x81";  // U+2581
+constexpr std::string_view kWordMark = tokenizer::kEscapedSpace;
 // What the library's ByteLevel splits by itself.
 constexpr std::string_view kByteLevelRule = "gpt-2";
 

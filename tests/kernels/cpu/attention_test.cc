@@ -245,7 +245,8 @@ TEST(Attention, SpansOfLongContexts) {
     // By rows: several instruction sets share one.
     for (const dispatch::KernelRow& row : cpu::cpu_rows()) {
       if (row.op != ops::OpId::kAttention || !this_machine().cpu.isa.contains(row.needs)) continue;
-      auto backend = make_backend("", 2, {"attention=" + std::string(row.name)});
+      const std::string isa(row.name.substr(row.name.find('.')));
+      auto backend = make_backend("", 2, {"attention=attention" + isa, "kv_store=kv_store" + isa});
       Cache cache(setting, static_cast<int32_t>(pages.size()));
       std::vector<float> y;
       for (int32_t first = 0; first < kPrompt; first += 523) {

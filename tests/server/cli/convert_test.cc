@@ -71,6 +71,8 @@ TEST_F(ConvertCommand, MistakesAreExplained) {
   };
   refused({path("nothing"), path("out.gguf")}, 2, "is no folder; expected the folder");
   refused({path("model"), path("x"), path("out.gguf")}, 2, "is a folder");
+  refused({path("model"), path("out.gguf"), "--base", path("base.gguf")}, 2,
+          "has no adapter_config.json");
   refused({"--type", "Q8_0", path("a.bin"), path("b.bin"), path("out.gguf")}, 2,
           "--type is for folders");
   refused({"--type", "Q4_K_X", path("model"), path("out.gguf")}, 1,

@@ -1,8 +1,7 @@
 // See peft_adapter.h.
-#include "models/convert/peft_adapter.h"
+#include "models/convert/huggingface/peft_adapter.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -12,15 +11,17 @@
 #include <utility>
 #include <vector>
 
-#include "config/base/mapped_file.h"
+#include "config/base/check.h"
 #include "models/arch/arch_spec.h"
-#include "models/convert/peft_config.h"
+#include "models/convert/huggingface/json_fields.h"
+#include "models/convert/huggingface/model_class.h"
+#include "models/convert/huggingface/peft_config.h"
 #include "models/gguf/name_rules.h"
 #include "models/gguf/reader.h"
 #include "models/gguf/writer.h"
 #include "models/safetensors/checkpoint.h"
 
-namespace quern::convert {
+namespace quern::huggingface {
 namespace {
 
 using arch::TensorRole;
@@ -30,23 +31,14 @@ using safetensors::Tensor;
 
 constexpr uint64_t kMaxConfigBytes = uint64_t{1} << 20;
 
-// The last part of a module's name and the role of its matrix; the same in all architectures here.
-struct ModuleRole {
-  std::string_view module;
-  TensorRole role;
-};
-constexpr std::array<ModuleRole, 10> kModules = {{
-    {"self_attn.q_proj", TensorRole::kQuery},
-    {"self_attn.k_proj", TensorRole::kKey},
-    {"self_attn.v_proj", TensorRole::kValue},
-    {"self_attn.qkv_proj", TensorRole::kQkv},
-    {"self_attn.o_proj", TensorRole::kAttentionOutput},
-    {"mlp.gate_proj", TensorRole::kGate},
-    {"mlp.up_proj", TensorRole::kUp},
-    {"mlp.gate_up_proj", TensorRole::kGateUp},
-    {"mlp.down_proj", TensorRole::kDown},
-    {"lm_head", TensorRole::kOutput},
-}};
+// Matrices that a delta can be added to (models/loader/adapter.cc).
+constexpr TensorRole kAdaptable[] = {TensorRole::kQuery, TensorRole::kKey,
+                                     TensorRole::kValue, TensorRole::kQkv,
+                                     TensorRole::kGate,  TensorRole::kAttentionOutput,
+                                     TensorRole::kUp,    TensorRole::kGateUp,
+                                     TensorRole::kDown,  TensorRole::kOutput};
+constexpr std::string_view kLayers = "layers.";
+constexpr std::string_view kWeight = ".weight";
 
 Error invalid(std::string message) { return Error(ErrorKind::kInvalidInput, std::move(message)); }
 Error unsupported(std::string message) {
@@ -57,18 +49,27 @@ Error unsupported(std::string message) {
 struct Base {
   std::shared_ptr<const gguf::GgufFile> file;
   const arch::ArchSpec* spec = nullptr;
+  const ModelClass* model_class = nullptr;  // how checkpoints of the architecture name tensors
   arch::HyperParams hyper;
 };
 
 // A matrix of the base and what is added to it.
 struct Delta {
   const gguf::TensorInfo* matrix = nullptr;
-  TensorRole role{};
+  Change change = Change::kNone;  // that the base went through
   const Tensor* a = nullptr;
   const Tensor* b = nullptr;
 };
 // By the module's name in the adapter.
 using Deltas = std::map<std::string_view, Delta>;
+
+const ModelClass* class_of(std::string_view architecture) {
+  const auto classes = all_classes();
+  const auto found = std::find_if(classes.begin(), classes.end(), [&](const ModelClass& known) {
+    return known.arch == architecture;
+  });
+  return found == classes.end() ? nullptr : &*found;
+}
 
 Result<Base> open_base(const std::filesystem::path& path) {
   Base base;
@@ -81,6 +82,8 @@ Result<Base> open_base(const std::filesystem::path& path) {
       return unsupported("general.architecture is \"" + gguf::printable(name) +
                          "\"; expected one of " + arch::arch_names());
     }
+    base.model_class = class_of(name);
+    CHECK(base.model_class != nullptr);  // every architecture has one
     QUERN_ASSIGN_OR_RETURN(const auto* tokens,
                            metadata.find_array<std::string>("tokenizer.ggml.tokens"));
     if (tokens == nullptr) {
@@ -98,15 +101,13 @@ Result<Base> open_base(const std::filesystem::path& path) {
 
 Result<PeftConfig> read_config(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / "adapter_config.json";
-  QUERN_ASSIGN_OR_RETURN(const auto file, MappedFile::open(path));
   const std::string label = gguf::printable(path.string(), 4096);
-  if (file->bytes().size() > kMaxConfigBytes) {
-    return invalid(label + " has " + std::to_string(file->bytes().size()) +
-                   " bytes; expected the settings of an adapter, at most 1 MiB");
+  QUERN_ASSIGN_OR_RETURN(const auto text, read_text_file(path, kMaxConfigBytes));
+  if (!text) {
+    return Error(ErrorKind::kNotFound,
+                 label + ": no such file; expected the settings of an adapter, as peft saves them");
   }
-  const auto text =
-      std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  auto config = parse_peft_config(text);
+  auto config = parse_peft_config(*text);
   if (!config.ok()) return config.error().with_context(label);
   return config;
 }
@@ -142,7 +143,6 @@ Result<HalfName> split_name(const Tensor& tensor) {
 
 // The layer in "model.layers.3.self_attn.q_proj", and what follows it.
 std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view module) {
-  constexpr std::string_view kLayers = "layers.";
   const size_t at = module.find(kLayers);
   if (at == std::string_view::npos) return std::nullopt;
   const std::string_view rest = module.substr(at + kLayers.size());
@@ -155,15 +155,31 @@ std::optional<std::pair<int64_t, std::string_view>> split_layer(std::string_view
   return std::pair(layer, rest.substr(n_digits + 1));
 }
 
+// The adaptable matrix whose module ends in `part`: what follows the layer's number, or the whole
+// name of one outside the layers. Null when there is none.
+const SourceTensor* find_source(const ModelClass& model_class, std::string_view part,
+                                bool in_layer) {
+  for (const SourceTensor& tensor : model_class.tensors) {
+    if (std::find(std::begin(kAdaptable), std::end(kAdaptable), tensor.role) ==
+        std::end(kAdaptable)) {
+      continue;
+    }
+    std::string_view name = tensor.pattern.substr(0, tensor.pattern.size() - kWeight.size());
+    const size_t hole = name.find("{}.");
+    if ((hole != std::string_view::npos) != in_layer) continue;
+    if (in_layer) name.remove_prefix(hole + 3);
+    if (name == part) return &tensor;
+  }
+  return nullptr;
+}
+
 // The base's matrix of a module.
 Result<Delta> find_matrix(std::string_view module, const Base& base) {
   const std::string what = "the adapter changes module " + gguf::printable(module, 200) + ", ";
   const auto in_layer = split_layer(module);
-  const std::string_view part = in_layer ? in_layer->second : module;
-  const auto known = std::find_if(kModules.begin(), kModules.end(), [&](const ModuleRole& one) {
-    return part == one.module && (one.role == TensorRole::kOutput) == !in_layer;
-  });
-  if (known == kModules.end()) {
+  const SourceTensor* known = in_layer ? find_source(*base.model_class, in_layer->second, true)
+                                       : find_source(*base.model_class, module, false);
+  if (known == nullptr) {
     return unsupported(what +
                        "but only matrices of the attention, the dense feed-forward part and the "
                        "output can be adapted; merge it into the model");
@@ -176,7 +192,7 @@ Result<Delta> find_matrix(std::string_view module, const Base& base) {
       return invalid(what + "but the base has no tensor " + name +
                      "; give the model that it was trained on as --base");
     }
-    return Delta{.matrix = matrix, .role = known->role};
+    return Delta{.matrix = matrix, .change = known->change};
   }
   return invalid(what + "but models of " + std::string(base.spec->name) +
                  " have no such matrix; give the model that it was trained on as --base");
@@ -247,17 +263,8 @@ Result<Deltas> collect_deltas(const safetensors::Checkpoint& checkpoint, const B
   return deltas;
 }
 
-// How many heads the rows of a matrix are, where those of the base were put in another order: the
-// source has the first halves of all pairs of a head, then the second halves; 0: rows stay.
-int64_t heads_to_reorder(const Delta& delta, const Base& base) {
-  if (base.spec->recipe.rope_pairing != ops::RopePairing::kNeighbours) return 0;
-  if (delta.role == TensorRole::kQuery) return base.hyper.n_heads;
-  return delta.role == TensorRole::kKey ? base.hyper.n_kv_heads : 0;
-}
-
 Result<std::vector<float>> decode(const Tensor& tensor) {
-  std::vector<float> values(tensor.n_values());
-  safetensors::decode_floats(tensor.dtype, tensor.data.data(), values.data(), values.size());
+  std::vector<float> values = safetensors::floats_of(tensor);
   const bool finite =
       std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
   if (finite) return values;
@@ -265,16 +272,11 @@ Result<std::vector<float>> decode(const Tensor& tensor) {
                  " holds values that are no finite numbers; the training went wrong");
 }
 
-void reorder_rows(std::vector<float>& values, int64_t n_rows, int64_t n_heads) {
-  const auto width = static_cast<int64_t>(values.size()) / n_rows;
-  const int64_t head_rows = n_rows / n_heads;
+void pair_up_rows(std::vector<float>& values, uint64_t n_rows, uint64_t head_dim) {
+  const uint64_t width = values.size() / n_rows;
   std::vector<float> out(values.size());
-  for (int64_t row = 0; row < n_rows; ++row) {
-    const int64_t in_head = row % head_rows;
-    const int64_t half = in_head / (head_rows / 2);
-    const int64_t pair = in_head % (head_rows / 2);
-    const int64_t to = row - in_head + 2 * pair + half;
-    std::copy_n(values.begin() + row * width, width, out.begin() + to * width);
+  for (uint64_t row = 0; row < n_rows; ++row) {
+    std::copy_n(values.data() + unpaired(row, head_dim) * width, width, out.data() + row * width);
   }
   values = std::move(out);
 }
@@ -285,16 +287,19 @@ FormatId format_of(DType dtype) {
 }
 
 // One half as the file is to hold it. Formats hold the values exactly.
-Result<std::vector<std::byte>> encode_half(const Tensor& tensor, int64_t n_heads) {
+Result<std::vector<std::byte>> encode_half(const Tensor& tensor, Change change,
+                                           const arch::HyperParams& hyper) {
   QUERN_ASSIGN_OR_RETURN(std::vector<float> values, decode(tensor));
-  const auto n_rows = static_cast<int64_t>(tensor.shape[0]);
-  if (n_heads > 0) {
-    if (n_rows % (2 * n_heads) != 0) {
+  if (change == Change::kPairUp) {
+    const uint64_t n_rows = tensor.shape[0];
+    const auto head_dim = static_cast<uint64_t>(hyper.head_dim);
+    if (head_dim % 2 != 0 || n_rows % head_dim != 0) {
       return invalid("tensor " + gguf::printable(tensor.name, 200) + " has " +
-                     std::to_string(n_rows) + " rows, which are no " + std::to_string(n_heads) +
-                     " heads of whole pairs; give the model that it was trained on as --base");
+                     std::to_string(n_rows) + " rows, which are no heads of " +
+                     std::to_string(head_dim) +
+                     " in whole pairs; give the model that it was trained on as --base");
     }
-    reorder_rows(values, n_rows, n_heads);
+    pair_up_rows(values, n_rows, head_dim);
   }
   const formats::FormatInfo& format = formats::format_info(format_of(tensor.dtype));
   std::vector<std::byte> out(values.size() * static_cast<size_t>(format.block_bytes));
@@ -326,9 +331,9 @@ void set_keys(const Base& base, const PeftConfig& config, const std::string& nam
 
 Status write_tensors(const Deltas& deltas, const Base& base, gguf::GgufOutput& output) {
   for (const auto& [module, delta] : deltas) {
-    QUERN_ASSIGN_OR_RETURN(const auto a, encode_half(*delta.a, 0));
+    QUERN_ASSIGN_OR_RETURN(const auto a, encode_half(*delta.a, Change::kNone, base.hyper));
     QUERN_RETURN_IF_ERROR(output.write_tensor(a));
-    QUERN_ASSIGN_OR_RETURN(const auto b, encode_half(*delta.b, heads_to_reorder(delta, base)));
+    QUERN_ASSIGN_OR_RETURN(const auto b, encode_half(*delta.b, delta.change, base.hyper));
     QUERN_RETURN_IF_ERROR(output.write_tensor(b));
   }
   return ok_status();
@@ -380,4 +385,4 @@ Result<AdapterReport> convert_peft_adapter(const std::filesystem::path& director
   return report;
 }
 
-}  // namespace quern::convert
+}  // namespace quern::huggingface

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "config/base/json.h"
-#include "models/convert/peft_adapter.h"
-#include "models/convert/peft_config.h"
+#include "models/convert/huggingface/peft_adapter.h"
+#include "models/convert/huggingface/peft_config.h"
 #include "models/gguf/reader.h"
 
-namespace quern::convert {
+namespace quern::huggingface {
 namespace {
 
 namespace fs = std::filesystem;
@@ -245,4 +245,4 @@ TEST_F(PeftAdapter, TruncatedOrMissingTensors) {
 }
 
 }  // namespace
-}  // namespace quern::convert
+}  // namespace quern::huggingface

@@ -11,7 +11,7 @@
 
 #include "config/base/result.h"
 
-namespace quern::convert {
+namespace quern::huggingface {
 
 struct PeftConfig {
   int64_t rank = 0;
@@ -24,4 +24,4 @@ struct PeftConfig {
 // Errors name the setting, what it is and what was expected.
 Result<PeftConfig> parse_peft_config(std::string_view json);
 
-}  // namespace quern::convert
+}  // namespace quern::huggingface

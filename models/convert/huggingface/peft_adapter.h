@@ -14,7 +14,7 @@
 
 #include "config/base/result.h"
 
-namespace quern::convert {
+namespace quern::huggingface {
 
 struct AdapterReport {
   std::string name;
@@ -32,4 +32,4 @@ Result<AdapterReport> convert_peft_adapter(const std::filesystem::path& director
                                            const std::filesystem::path& out_path,
                                            const std::string& name = {});
 
-}  // namespace quern::convert
+}  // namespace quern::huggingface

@@ -1,14 +1,15 @@
 // See peft_config.h.
-#include "models/convert/peft_config.h"
+#include "models/convert/huggingface/peft_config.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "config/base/json.h"
+#include "models/convert/huggingface/json_fields.h"
 #include "models/gguf/name_rules.h"
 
-namespace quern::convert {
+namespace quern::huggingface {
 namespace {
 
 constexpr int64_t kMaxRank = 4096;
@@ -56,11 +57,6 @@ bool is_off(const Json& value) {
          (value.is_structured() && value.empty());
 }
 
-const Json* find(const Json& config, std::string_view key) {
-  const auto found = config.find(key);
-  return found == config.end() || found->is_null() ? nullptr : &*found;
-}
-
 Error unsupported(std::string_view key, const Json& value, std::string_view expected) {
   return Error(ErrorKind::kUnsupported,
                std::string(key) + " is " + shown(value) + "; " + std::string(expected));
@@ -87,7 +83,7 @@ Status check_settings(const Json& config) {
 
 // Ways of initialising that also change the base leave an adapter that fits only the changed one.
 Status check_initialisation(const Json& config) {
-  const Json* init = find(config, "init_lora_weights");
+  const Json* init = find_field(config, "init_lora_weights");
   if (init == nullptr || init->is_boolean()) return ok_status();
   constexpr std::array<std::string_view, 3> kOfTheAdapterOnly = {"gaussian", "eva", "orthogonal"};
   const std::string name = init->is_string() ? init->get<std::string>() : "";
@@ -101,9 +97,9 @@ Status check_initialisation(const Json& config) {
 }
 
 Status check_kind(const Json& config) {
-  const Json* type = find(config, "peft_type");
+  const Json* type = find_field(config, "peft_type");
   if (type == nullptr || *type != "LORA") return invalid("peft_type", type, "\"LORA\"");
-  const Json* bias = find(config, "bias");
+  const Json* bias = find_field(config, "bias");
   if (bias != nullptr && *bias != "none") {
     return unsupported("bias", *bias,
                        "expected \"none\": biases are no part of a low-rank adapter; merge it into "
@@ -113,22 +109,22 @@ Status check_kind(const Json& config) {
 }
 
 Status read_numbers(const Json& config, PeftConfig& out) {
-  const Json* rank = find(config, "r");
+  const Json* rank = find_field(config, "r");
   if (rank != nullptr && rank->is_number_integer()) out.rank = rank->get<int64_t>();
   if (out.rank < 1 || out.rank > kMaxRank) {
     return invalid("r", rank, "the rank, from 1 to " + std::to_string(kMaxRank));
   }
-  const Json* alpha = find(config, "lora_alpha");
+  const Json* alpha = find_field(config, "lora_alpha");
   if (alpha != nullptr && alpha->is_number()) out.alpha = alpha->get<double>();
   if (!(std::fabs(out.alpha) > 1e-6 && std::fabs(out.alpha) < 1e6)) {
     return invalid("lora_alpha", alpha, "a number other than 0, below a million");
   }
-  const Json* stabilized = find(config, "use_rslora");
+  const Json* stabilized = find_field(config, "use_rslora");
   if (stabilized != nullptr && !stabilized->is_boolean()) {
     return invalid("use_rslora", stabilized, "true or false");
   }
   out.rank_stabilized = stabilized != nullptr && stabilized->get<bool>();
-  const Json* pattern = find(config, "rank_pattern");
+  const Json* pattern = find_field(config, "rank_pattern");
   out.has_rank_pattern = pattern != nullptr && !is_off(*pattern);
   return ok_status();
 }
@@ -145,9 +141,9 @@ Result<PeftConfig> parse_peft_config(std::string_view json) {
   QUERN_RETURN_IF_ERROR(check_settings(config));
   QUERN_RETURN_IF_ERROR(check_initialisation(config));
   QUERN_RETURN_IF_ERROR(read_numbers(config, out));
-  const Json* base = find(config, "base_model_name_or_path");
+  const Json* base = find_field(config, "base_model_name_or_path");
   if (base != nullptr && base->is_string()) out.base_model = base->get<std::string>();
   return out;
 }
 
-}  // namespace quern::convert
+}  // namespace quern::huggingface
