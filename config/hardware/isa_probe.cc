@@ -88,6 +88,7 @@ IsaProbe probe_isa() {
   if ((xcr0 & kTileState) == kTileState && bit(leaf7.edx, 24) && bit(leaf7.edx, 25)) {
     probe.note = request_tiles();
     if (probe.note.empty()) mask = mask | Isa::kAmxInt8;
+    if (probe.note.empty() && bit(leaf7.edx, 22)) mask = mask | Isa::kAmxBf16;
   }
   return probe;
 }

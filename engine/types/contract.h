@@ -6,6 +6,6 @@
 
 namespace quern::engine {
 
-inline constexpr std::string_view kContract = "c2";
+inline constexpr std::string_view kContract = "c3";
 
 }  // namespace quern::engine

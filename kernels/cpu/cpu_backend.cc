@@ -111,9 +111,19 @@ class CpuBackend final : public backend::Backend {
     int64_t n_in = 0;
     bool operator==(const ReadyRows&) const = default;
   };
-  // Whether rows of n_in values are worth quantizing for `next`.
-  bool wants_quantized(const dispatch::Weight* next, int64_t n_in) const;
-  bool make_room(size_t store, int64_t n_rows, int64_t n_in);
+  void forget_ready() {
+    ready_ = {};
+    ready_forms_ = {};
+  }
+  void note_ready(const ReadyRows& rows, const ActivationForms& forms) {
+    ready_ = rows;
+    ready_forms_ = forms;
+  }
+  // The forms in which rows of n_in values are worth quantizing for `next`, by an operation that
+  // writes `piece` values of a row at a time: those of which that is whole blocks.
+  ActivationForms wanted_by(const dispatch::Weight* next, int64_t n_in, int64_t piece) const;
+  bool make_room(size_t store, const ActivationForms& forms, int64_t n_rows, int64_t n_in);
+  ActivationForms inputs_of(const ops::MatmulArgs& args) const;
   const ActivationStore& activations() const { return activations_[current_]; }
 
   Planner planner_;
@@ -126,6 +136,7 @@ class CpuBackend final : public backend::Backend {
   std::array<ActivationStore, 2> activations_;
   size_t current_ = 0;
   ReadyRows ready_;
+  ActivationForms ready_forms_;
   GrowingBuffer attention_parts_;
   ExpertProduct expert_product_;
   OpKernels ops_{};
@@ -240,49 +251,58 @@ std::vector<std::string> CpuBackend::explain() const {
 Status CpuBackend::begin_step(const ops::StepInputs& inputs) {
   trouble_ = ok_status();
   inputs_ = inputs;
-  ready_ = {};
+  forget_ready();
   QUERN_RETURN_IF_ERROR(layout_.set(inputs));
   places_.bind(0);
   return ok_status();
 }
 
-bool CpuBackend::wants_quantized(const dispatch::Weight* next, int64_t n_in) const {
-  return next != nullptr && next->view.n_cols == n_in && own(next).kernels->quantized;
+ActivationForms CpuBackend::wanted_by(const dispatch::Weight* next, int64_t n_in,
+                                      int64_t piece) const {
+  if (next == nullptr || next->view.n_cols != n_in) return {};
+  const ActivationForms forms = ActivationForms::of(own(next).kernels->input);
+  return forms.quantized() && piece % forms.block_values() == 0 ? forms : ActivationForms{};
 }
 
-bool CpuBackend::make_room(size_t store, int64_t n_rows, int64_t n_in) {
-  return good(activations_[store].reserve(n_rows, n_in));
+bool CpuBackend::make_room(size_t store, const ActivationForms& forms, int64_t n_rows,
+                           int64_t n_in) {
+  return good(activations_[store].reserve(forms, n_rows, n_in));
+}
+
+ActivationForms CpuBackend::inputs_of(const ops::MatmulArgs& args) const {
+  ActivationForms forms;
+  for (const ops::MatmulOutput& output : args.outputs) {
+    CHECK(output.weight->view.n_cols == args.outputs.front().weight->view.n_cols);
+    forms.add(ActivationForms::of(own(output.weight).kernels->input));
+  }
+  return forms;
 }
 
 void CpuBackend::gather(const ops::GatherArgs& args) {
-  ready_ = {};
+  forget_ready();
   const tensor::TensorView& view = args.table->view;
   const GatherTask task = {view.data,  view.row_bytes,        view.n_cols, view.format->decode_row,
                            args.scale, inputs_.tokens.data(), args.y};
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / view.n_cols);
-  pool_.parallel_for(static_cast<int64_t>(inputs_.tokens.size()), grain,
+  pool_.parallel_for(static_cast<int64_t>(inputs_.tokens.size()), rows_per_piece(view.n_cols),
                      [&](int64_t begin, int64_t end, int) { gather_(task, begin, end); });
 }
 
-// Quantizes x once if any output wants it, and makes room for the workers.
+// Quantizes x once in each form that an output wants, and makes room for the workers.
 bool CpuBackend::prepare_matmul(const ops::MatmulArgs& args) {
   const int64_t n_in = args.outputs.front().weight->view.n_cols;
-  bool quantized = false;
-  bool decoded = false;
-  for (const ops::MatmulOutput& output : args.outputs) {
-    CHECK(output.weight->view.n_cols == n_in);
-    (own(output.weight).kernels->quantized ? quantized : decoded) = true;
+  const ActivationForms inputs = inputs_of(args);
+  if (!good(workers_.reserve_matmul(inputs.floats ? n_in : 0))) return false;
+  if (ReadyRows{args.x, args.x_stride, args.n_rows, n_in} != ready_) {
+    forget_ready();
+    if (inputs.quantized()) current_ = 0;
   }
-  if (!good(workers_.reserve_matmul(decoded ? n_in : 0))) return false;
-  if (ReadyRows{args.x, args.x_stride, args.n_rows, n_in} == ready_) return true;
-  ready_ = {};
-  if (!quantized) return true;
-  current_ = 0;
-  if (!make_room(current_, args.n_rows, n_in)) return false;
-  const QuantizeTask task = activations().task(args.x, args.x_stride, 0, n_in);
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / n_in);
-  pool_.parallel_for(args.n_rows, grain,
+  const ActivationForms missing = inputs.without(ready_forms_);
+  if (!missing.quantized()) return true;
+  if (!make_room(current_, missing, args.n_rows, n_in)) return false;
+  const QuantizeTask task = activations().task(missing, args.x, args.x_stride, 0, n_in);
+  pool_.parallel_for(args.n_rows, rows_per_piece(n_in),
                      [&](int64_t begin, int64_t end, int) { ops_.quantize(task, begin, end); });
+  if (ready_.x != nullptr) ready_forms_.add(missing);
   return true;
 }
 
@@ -294,12 +314,13 @@ MatmulTask CpuBackend::matmul_task(const ops::MatmulArgs& args,
   task.row_bytes = weight.view.row_bytes;
   task.n_out = weight.view.n_rows;
   task.n_in = weight.view.n_cols;
-  task.format = weight.kernels->quantized ? &weight.kernels->panel : nullptr;
+  task.format = weight.kernels->panel_format();
   task.oracle = weight.kernels->oracle;
   task.decode = weight.view.format->decode_row;
   task.x = args.x;
   task.x_stride = args.x_stride;
   task.xq = activations().rows();
+  task.xs = activations().super_rows();
   task.n_rows = args.n_rows;
   task.bias = output.bias;
   task.y = output.y;
@@ -354,53 +375,60 @@ void CpuBackend::gated_matmul(const ops::GatedMatmulArgs& args) {
   const ops::MatmulArgs product = {args.x, args.x_stride, args.n_rows, outputs};
   if (args.n_rows <= 0 || !prepare_matmul(product)) return;
   const ActivationStore& result = activations_[1 - current_];
-  const bool quantizes = wants_quantized(args.next, n_out);
-  if (quantizes && !make_room(1 - current_, args.n_rows, n_out)) return;
-  // By pairs of panels, since blocks of 32 are quantized together.
+  ActivationForms forms = wanted_by(args.next, n_out, n_out);
+  // Units of panels whose columns are quantized together. Where super-blocks would be too few units
+  // for an even finish, the next product quantizes its input.
+  int64_t unit = std::max<int64_t>(2, forms.block_values() / kPanelRows);
   const int64_t n_panels = panels_of(*args.gate.weight);
+  if (unit > 2 && n_panels < unit * kUnitsPerThread * pool_.n_threads()) {
+    forms = {};
+    unit = 2;
+  }
+  if (!make_room(1 - current_, forms, args.n_rows, n_out)) return;
   const int64_t grain = panels_per_piece(2 * n_panels, args.gate.weight->view.n_cols, args.n_rows);
   pool_.parallel_for(
-      (n_panels + 1) / 2, (grain + 3) / 4, [&](int64_t begin, int64_t end, int worker) {
-        const int64_t last_panel = std::min(2 * end, n_panels);
+      (n_panels + unit - 1) / unit, (grain + 2 * unit - 1) / (2 * unit),
+      [&](int64_t begin, int64_t end, int worker) {
+        const int64_t first_panel = unit * begin;
+        const int64_t last_panel = std::min(unit * end, n_panels);
         MatmulTask gate = matmul_task(product, args.gate);
-        gate.following = panel_of(*args.up.weight, 2 * begin);
-        multiply(gate, args.gate, 2 * begin, last_panel, worker);
+        gate.following = panel_of(*args.up.weight, first_panel);
+        multiply(gate, args.gate, first_panel, last_panel, worker);
         MatmulTask up = matmul_task(product, args.up);
         if (end < pool_.range_end(worker)) up.following = panel_of(*args.gate.weight, last_panel);
-        multiply(up, args.up, 2 * begin, last_panel, worker);
-        const int64_t first = 2 * begin * kPanelRows;
+        multiply(up, args.up, first_panel, last_panel, worker);
+        const int64_t first = first_panel * kPanelRows;
         const int64_t count = std::min(last_panel * kPanelRows, n_out) - first;
         ops_.gated_activation(
             {args.activation, args.gate.y + first, args.gate.y_stride, args.up.y + first,
              args.up.y_stride, args.y + first, args.y_stride, args.n_rows, count},
             0, args.n_rows);
-        if (quantizes)
-          ops_.quantize(result.task(args.y, args.y_stride, first, count), 0, args.n_rows);
+        ops_.quantize(result.task(forms, args.y, args.y_stride, first, count), 0, args.n_rows);
       });
-  ready_ = {};
-  if (!quantizes) return;
+  forget_ready();
+  if (!forms.quantized()) return;
   current_ = 1 - current_;
-  ready_ = {args.y, args.y_stride, args.n_rows, n_out};
+  note_ready({args.y, args.y_stride, args.n_rows, n_out}, forms);
 }
 
 void CpuBackend::rms_norm(const ops::RmsNormArgs& args) {
-  ready_ = {};
-  const bool quantizes = wants_quantized(args.next, args.n_cols);
+  forget_ready();
+  const ActivationForms forms = wanted_by(args.next, args.n_cols, args.n_cols);
   current_ = 0;
-  if (quantizes && !make_room(current_, args.n_rows, args.n_cols)) return;
-  const QuantizeTask task = activations().task(args.y, args.y_stride, 0, args.n_cols);
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
-  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) {
-      ops_.rms_norm(args, row, row + 1);
-      if (quantizes) ops_.quantize(task, row, row + 1);
-    }
-  });
-  if (quantizes) ready_ = {args.y, args.y_stride, args.n_rows, args.n_cols};
+  if (!make_room(current_, forms, args.n_rows, args.n_cols)) return;
+  const QuantizeTask task = activations().task(forms, args.y, args.y_stride, 0, args.n_cols);
+  pool_.parallel_for(args.n_rows, rows_per_piece(args.n_cols),
+                     [&](int64_t begin, int64_t end, int) {
+                       for (int64_t row = begin; row < end; ++row) {
+                         ops_.rms_norm(args, row, row + 1);
+                         ops_.quantize(task, row, row + 1);
+                       }
+                     });
+  if (forms.quantized()) note_ready({args.y, args.y_stride, args.n_rows, args.n_cols}, forms);
 }
 
 void CpuBackend::rope_table(const ops::RopeTableArgs& args) {
-  ready_ = {};
+  forget_ready();
   const auto& positions = layout_.positions();
   pool_.parallel_for(static_cast<int64_t>(positions.size()), 16,
                      [&](int64_t begin, int64_t end, int) {
@@ -409,25 +437,22 @@ void CpuBackend::rope_table(const ops::RopeTableArgs& args) {
 }
 
 void CpuBackend::rope(const ops::RopeArgs& args) {
-  ready_ = {};
-  const int64_t grain =
-      std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_heads * args.head_dim));
-  pool_.parallel_for(layout_.n_tokens(), grain,
+  forget_ready();
+  pool_.parallel_for(layout_.n_tokens(), rows_per_piece(args.n_heads * args.head_dim),
                      [&](int64_t begin, int64_t end, int) { ops_.rope(args, begin, end); });
 }
 
 void CpuBackend::kv_store(const ops::KvStoreArgs& args) {
-  ready_ = {};
+  forget_ready();
   const auto& slots = layout_.slots(args.cache.page_tokens);
   const int64_t values = int64_t{args.cache.n_kv_heads} * args.cache.head_dim;
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, values));
-  pool_.parallel_for(layout_.n_tokens(), grain, [&](int64_t begin, int64_t end, int) {
-    ops_.kv_store(args, slots.data(), begin, end);
-  });
+  pool_.parallel_for(
+      layout_.n_tokens(), rows_per_piece(values),
+      [&](int64_t begin, int64_t end, int) { ops_.kv_store(args, slots.data(), begin, end); });
 }
 
 void CpuBackend::attention(const ops::AttentionArgs& args) {
-  ready_ = {};
+  forget_ready();
   CHECK(args.cache.page_tokens % 16 == 0 && args.cache.page_tokens > 0 &&
         kSpanPositions % args.cache.page_tokens == 0);
   CHECK(ops::kv_format_fits(args.cache.format, args.cache.head_dim));
@@ -440,18 +465,18 @@ void CpuBackend::attention(const ops::AttentionArgs& args) {
   if (!good(workers_.reserve_attention(bytes))) return;
   AttentionTask task = {&args, tiles.data(), 1, nullptr, 0};
   const auto n_items = static_cast<int64_t>(tiles.size()) * args.cache.n_kv_heads;
-  // An item writes the columns of its heads, which are whole blocks of 32 as a rule.
+  // An item writes the columns of its heads, which are whole blocks as a rule.
   const int64_t width = args.n_heads * args.cache.head_dim;
   const int64_t item_width = group * args.cache.head_dim;
-  const bool quantizes = wants_quantized(args.next, width) && item_width % 32 == 0;
+  const ActivationForms forms = wanted_by(args.next, width, item_width);
   current_ = 0;
-  if (quantizes && !make_room(current_, layout_.n_tokens(), width)) return;
+  if (!make_room(current_, forms, layout_.n_tokens(), width)) return;
   const auto quantize_items = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; quantizes && i < end; ++i) {
+    for (int64_t i = begin; forms.quantized() && i < end; ++i) {
       const TokenTile& tile = tiles[static_cast<size_t>(i / args.cache.n_kv_heads)];
       const int64_t first = i % args.cache.n_kv_heads * item_width;
-      ops_.quantize(activations().task(args.y, args.y_stride, first, item_width), tile.first_token,
-                    tile.first_token + tile.n_tokens);
+      ops_.quantize(activations().task(forms, args.y, args.y_stride, first, item_width),
+                    tile.first_token, tile.first_token + tile.n_tokens);
     }
   };
   const int32_t end = layout_.last_position() + 1;
@@ -479,26 +504,24 @@ void CpuBackend::attention(const ops::AttentionArgs& args) {
       quantize_items(first, last);
     });
   }
-  if (quantizes) ready_ = {args.y, args.y_stride, layout_.n_tokens(), width};
+  if (forms.quantized()) note_ready({args.y, args.y_stride, layout_.n_tokens(), width}, forms);
 }
 
 void CpuBackend::gated_activation(const ops::GatedActivationArgs& args) {
-  ready_ = {};
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
-  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
-    ops_.gated_activation(args, begin, end);
-  });
+  forget_ready();
+  pool_.parallel_for(
+      args.n_rows, rows_per_piece(args.n_cols),
+      [&](int64_t begin, int64_t end, int) { ops_.gated_activation(args, begin, end); });
 }
 
 void CpuBackend::add(const ops::AddArgs& args) {
-  ready_ = {};
+  forget_ready();
   if (args.n_rows == 1) {
     pool_.parallel_for(args.n, kPieceValues,
                        [&](int64_t begin, int64_t end, int) { ops_.add(args, begin, end); });
     return;
   }
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n));
-  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
+  pool_.parallel_for(args.n_rows, rows_per_piece(args.n), [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       ops_.add({args.x + row * args.x_stride, args.y + row * args.y_stride, args.n}, 0, args.n);
     }
@@ -506,40 +529,38 @@ void CpuBackend::add(const ops::AddArgs& args) {
 }
 
 void CpuBackend::scale(const ops::ScaleArgs& args) {
-  ready_ = {};
+  forget_ready();
   pool_.parallel_for(args.n, kPieceValues,
                      [&](int64_t begin, int64_t end, int) { ops_.scale(args, begin, end); });
 }
 
 void CpuBackend::softcap(const ops::SoftcapArgs& args) {
-  ready_ = {};
+  forget_ready();
   pool_.parallel_for(args.n, kPieceValues,
                      [&](int64_t begin, int64_t end, int) { ops_.softcap(args, begin, end); });
 }
 
 void CpuBackend::route(const ops::RouteArgs& args) {
-  ready_ = {};
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / args.routing.n_experts);
-  pool_.parallel_for(args.n_rows, grain,
+  forget_ready();
+  pool_.parallel_for(args.n_rows, rows_per_piece(args.routing.n_experts),
                      [&](int64_t begin, int64_t end, int) { ops_.route(args, begin, end); });
   group_by_expert(args.routing, args.n_rows);
 }
 
 void CpuBackend::expert_matmul(const ops::ExpertMatmulArgs& args) {
-  ready_ = {};
+  forget_ready();
   good(expert_product_.run(args, pool_, workers_, ops_.quantize));
 }
 
 void CpuBackend::expert_combine(const ops::ExpertCombineArgs& args) {
-  ready_ = {};
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(1, args.n_cols));
-  pool_.parallel_for(args.n_rows, grain, [&](int64_t begin, int64_t end, int) {
-    ops_.expert_combine(args, begin, end);
-  });
+  forget_ready();
+  pool_.parallel_for(
+      args.n_rows, rows_per_piece(args.n_cols),
+      [&](int64_t begin, int64_t end, int) { ops_.expert_combine(args, begin, end); });
 }
 
 void CpuBackend::select_outputs(const float* x, int64_t n_cols, float* y) {
-  ready_ = {};
+  forget_ready();
   for (const int32_t token : inputs_.outputs) {
     std::memcpy(y, x + token * n_cols, static_cast<size_t>(n_cols) * sizeof(float));
     y += n_cols;

@@ -76,13 +76,14 @@ KernelRow matmul_row(std::string_view name, std::optional<FormatId> format, IsaM
 // First, since they are faster from 16 columns on and the same as the dot products below.
 constexpr int kTileRank = 50;
 
-// The matmul rows on tiles. Not Q2_K, whose groups of 16 with a minimum gain nothing.
+// The matmul rows on tiles.
 #define QUERN_TILE_ROWS(isa, needs, kernels)                                                       \
   matmul_row("matmul." isa ".q4_0", FormatId::kQ4_0, needs, kTileRank, kernels.q4_0),              \
       matmul_row("matmul." isa ".q4_1", FormatId::kQ4_1, needs, kTileRank, kernels.q4_1),          \
       matmul_row("matmul." isa ".q5_0", FormatId::kQ5_0, needs, kTileRank, kernels.q5_0),          \
       matmul_row("matmul." isa ".q5_1", FormatId::kQ5_1, needs, kTileRank, kernels.q5_1),          \
       matmul_row("matmul." isa ".q8_0", FormatId::kQ8_0, needs, kTileRank, kernels.q8_0),          \
+      matmul_row("matmul." isa ".q2_k", FormatId::kQ2_K, needs, kTileRank, kernels.q2_k),          \
       matmul_row("matmul." isa ".q3_k", FormatId::kQ3_K, needs, kTileRank, kernels.q3_k),          \
       matmul_row("matmul." isa ".q4_k", FormatId::kQ4_K, needs, kTileRank, kernels.q4_k),          \
       matmul_row("matmul." isa ".q5_k", FormatId::kQ5_K, needs, kTileRank, kernels.q5_k),          \
@@ -117,7 +118,8 @@ const std::vector<KernelRow>& table() {
     QUERN_MATMUL_ROWS("avxvnni", Isa::kAvx2 | Isa::kAvxVnni, 250, kAvxVnniMatmul),
     QUERN_MATMUL_ROWS("avx512", Isa::kAvx512, 200, kAvx512Matmul),
     QUERN_MATMUL_ROWS("avx512vnni", Isa::kAvx512 | Isa::kAvx512Vnni, 100, kAvx512VnniMatmul),
-    QUERN_TILE_ROWS("amxint8", Isa::kAvx512 | Isa::kAvx512Vnni | Isa::kAmxInt8, kAmxInt8Matmul),
+    QUERN_TILE_ROWS("amxint8", Isa::kAvx512 | Isa::kAvx512Vnni | Isa::kAmxInt8 | Isa::kAmxBf16,
+                    kAmxInt8Matmul),
 #elif defined(__aarch64__)
     QUERN_OP_ROWS("neon", Isa::kNeon, 300, kNeonOps),
     QUERN_MATMUL_ROWS("neon", Isa::kNeon, 300, kNeonMatmul),

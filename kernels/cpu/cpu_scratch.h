@@ -10,6 +10,7 @@
 #include "config/base/result.h"
 #include "kernels/backend/backend.h"
 #include "kernels/cpu/cpu_memory.h"
+#include "kernels/cpu/format_kernels.h"
 #include "kernels/cpu/kernel_types.h"
 
 namespace quern::cpu {
@@ -30,23 +31,49 @@ class GrowingBuffer {
   std::unique_ptr<backend::Buffer> buffer_;
 };
 
+// A set of forms of activations.
+struct ActivationForms {
+  bool floats = false;
+  bool blocks = false;
+  bool super_blocks = false;
+
+  static ActivationForms of(ActivationForm form);
+  void add(const ActivationForms& other);
+  // Those of this set that are not in `other`.
+  ActivationForms without(const ActivationForms& other) const;
+  bool quantized() const { return blocks || super_blocks; }
+  // Of what number of values quantized rows are cut into blocks; 1 if there are no such.
+  int64_t block_values() const { return super_blocks ? kSuperValues : blocks ? 32 : 1; }
+};
+
 // The same planes from row `first` on.
 QuantizedRows from_row(const QuantizedRows& rows, int64_t first);
-// Copies one row of `n_in` values.
-void copy_row(const QuantizedRows& from, int64_t source, const QuantizedRows& to, int64_t target,
-              int64_t n_in);
+SuperRows from_row(const SuperRows& rows, int64_t first);
 
-// Planes for `n_rows` activation rows of `n_in` values.
+// Planes for `n_rows` activation rows of `n_in` values in quantized forms, each of them in memory
+// of its own.
 class ActivationStore {
  public:
-  Status reserve(int64_t n_rows, int64_t n_in);
+  // Room for the given forms; the rows in other ones stay.
+  Status reserve(const ActivationForms& forms, int64_t n_rows, int64_t n_in);
   const QuantizedRows& rows() const { return rows_; }
-  // The task of quantizing n values of each row of x from value `first`; both are multiples of 32.
-  QuantizeTask task(const float* x, int64_t x_stride, int64_t first, int64_t n) const;
+  const SuperRows& super_rows() const { return super_rows_; }
+  // The task of quantizing n values of each row of x from value `first`; both are whole blocks of
+  // the forms.
+  QuantizeTask task(const ActivationForms& forms, const float* x, int64_t x_stride, int64_t first,
+                    int64_t n) const;
+  // Copies a row of n_in values in the given forms to a row here.
+  void copy_row(const ActivationForms& forms, const ActivationStore& from, int64_t source,
+                int64_t target, int64_t n_in);
 
  private:
+  Status reserve_blocks(int64_t n_rows, int64_t n_in);
+  Status reserve_super_blocks(int64_t n_rows, int64_t n_in);
+
   GrowingBuffer memory_;
+  GrowingBuffer super_memory_;
   QuantizedRows rows_{};
+  SuperRows super_rows_{};
 };
 
 // Scratch of each worker of the pool, in pages of its own that it touches first.

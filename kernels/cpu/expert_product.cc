@@ -33,7 +33,7 @@ MatmulTask task_of(const ops::ExpertOutput& output, const ExpertMatrix& matrix) 
   task.row_bytes = weight.view.row_bytes;
   task.n_out = output.n_out;
   task.n_in = weight.view.n_cols;
-  task.format = weight.kernels->quantized ? &weight.kernels->panel : nullptr;
+  task.format = weight.kernels->panel_format();
   task.oracle = weight.kernels->oracle;
   task.decode = weight.view.format->decode_row;
   task.y_stride = output.y_stride;
@@ -42,62 +42,61 @@ MatmulTask task_of(const ops::ExpertOutput& output, const ExpertMatrix& matrix) 
 
 }  // namespace
 
-ExpertProduct::Forms ExpertProduct::forms_of(const ops::ExpertMatmulArgs& args) {
-  Forms forms;
-  forms.n_in = args.outputs.front().weights.front()->view.n_cols;
+ExpertProduct::Inputs ExpertProduct::inputs_of(const ops::ExpertMatmulArgs& args) {
+  Inputs inputs;
+  inputs.n_in = args.outputs.front().weights.front()->view.n_cols;
   for (const ops::ExpertOutput& output : args.outputs) {
     const auto n = static_cast<int64_t>(output.weights.size());
     CHECK(n == 1 || n == args.routing.n_experts);
     for (const dispatch::Weight* weight : output.weights) {
-      CHECK(weight->view.n_cols == forms.n_in);
+      CHECK(weight->view.n_cols == inputs.n_in);
       CHECK(weight->view.n_rows * n == output.n_out * args.routing.n_experts);
-      (own(weight).kernels->quantized ? forms.quantized : forms.plain) = true;
+      inputs.forms.add(ActivationForms::of(own(weight).kernels->input));
     }
   }
-  return forms;
+  return inputs;
 }
 
 // Once, however many experts a row goes to.
-Status ExpertProduct::quantize_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms,
+Status ExpertProduct::quantize_inputs(const ops::ExpertMatmulArgs& args, const Inputs& inputs,
                                       ThreadPool& pool, QuantizeFn quantize) {
   const int64_t n_rows = args.x_by_place ? args.n_rows * args.routing.n_used : args.n_rows;
-  QUERN_RETURN_IF_ERROR(inputs_.reserve(n_rows, forms.n_in));
-  const QuantizeTask task = inputs_.task(args.x, args.x_stride, 0, forms.n_in);
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / forms.n_in);
-  pool.parallel_for(n_rows, grain,
+  QUERN_RETURN_IF_ERROR(rows_.reserve(inputs.forms, n_rows, inputs.n_in));
+  const QuantizeTask task = rows_.task(inputs.forms, args.x, args.x_stride, 0, inputs.n_in);
+  pool.parallel_for(n_rows, rows_per_piece(inputs.n_in),
                     [&](int64_t begin, int64_t end, int) { quantize(task, begin, end); });
   return ok_status();
 }
 
 // Lays the rows of each expert side by side.
-Status ExpertProduct::group_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms,
+Status ExpertProduct::group_inputs(const ops::ExpertMatmulArgs& args, const Inputs& inputs,
                                    ThreadPool& pool) {
   const int64_t n_places = args.n_rows * args.routing.n_used;
   const auto bytes = checked_mul(static_cast<uint64_t>(n_places),
-                                 static_cast<uint64_t>(forms.n_in) * sizeof(float));
+                                 static_cast<uint64_t>(inputs.n_in) * sizeof(float));
   if (!bytes) return Error(ErrorKind::kOutOfMemory, "The batch is too large for its experts.");
-  if (forms.quantized) QUERN_RETURN_IF_ERROR(grouped_.reserve(n_places, forms.n_in));
-  if (forms.plain) QUERN_RETURN_IF_ERROR(grouped_floats_.reserve(*bytes, "inputs of experts"));
+  QUERN_RETURN_IF_ERROR(grouped_.reserve(inputs.forms, n_places, inputs.n_in));
+  if (inputs.forms.floats)
+    QUERN_RETURN_IF_ERROR(grouped_floats_.reserve(*bytes, "inputs of experts"));
   auto* const floats = reinterpret_cast<float*>(grouped_floats_.data());
-  const int64_t grain = std::max<int64_t>(1, kPieceValues / forms.n_in);
-  pool.parallel_for(n_places, grain, [&](int64_t begin, int64_t end, int) {
+  pool.parallel_for(n_places, rows_per_piece(inputs.n_in), [&](int64_t begin, int64_t end, int) {
     for (int64_t place = begin; place < end; ++place) {
       const int64_t row = args.routing.sources[place];
-      if (forms.quantized) copy_row(inputs_.rows(), row, grouped_.rows(), place, forms.n_in);
-      if (forms.plain) {
-        std::copy_n(args.x + row * args.x_stride, forms.n_in, floats + place * forms.n_in);
+      grouped_.copy_row(inputs.forms, rows_, row, place, inputs.n_in);
+      if (inputs.forms.floats) {
+        std::copy_n(args.x + row * args.x_stride, inputs.n_in, floats + place * inputs.n_in);
       }
     }
   });
   return ok_status();
 }
 
-void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms) {
+void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Inputs& inputs) {
   const bool own_rows = has_own_rows(args);
   const bool one_row = !args.x_by_place && args.n_rows == 1;
-  const QuantizedRows& quantized = own_rows ? inputs_.rows() : grouped_.rows();
+  const ActivationStore& quantized = own_rows ? rows_ : grouped_;
   const float* plain = own_rows ? args.x : reinterpret_cast<const float*>(grouped_floats_.data());
-  const int64_t plain_stride = own_rows ? args.x_stride : forms.n_in;
+  const int64_t plain_stride = own_rows ? args.x_stride : inputs.n_in;
   jobs_.clear();
   for (int64_t expert = 0; expert < args.routing.n_experts; ++expert) {
     const int64_t first = args.routing.firsts[expert];
@@ -109,11 +108,13 @@ void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& fo
       MatmulTask task = task_of(output, matrix);
       task.n_rows = n_rows;
       task.y = output.y + first * output.y_stride;
-      if (task.format != nullptr) {
-        task.xq = from_row(quantized, first_input);
-      } else {
+      if (task.format == nullptr) {
         task.x = plain + first_input * plain_stride;
         task.x_stride = plain_stride;
+      } else if (task.format->super_blocks) {
+        task.xs = from_row(quantized.super_rows(), first_input);
+      } else {
+        task.xq = from_row(quantized.rows(), first_input);
       }
       jobs_.add(task, n_rows == 1 ? matrix.weight->matmul_one : matrix.weight->matmul);
     }
@@ -123,12 +124,14 @@ void ExpertProduct::list_jobs(const ops::ExpertMatmulArgs& args, const Forms& fo
 Status ExpertProduct::run(const ops::ExpertMatmulArgs& args, ThreadPool& pool,
                           WorkerScratch& workers, QuantizeFn quantize) {
   if (args.n_rows <= 0 || args.outputs.empty()) return ok_status();
-  const Forms forms = forms_of(args);
-  QUERN_RETURN_IF_ERROR(workers.reserve_matmul(forms.plain ? forms.n_in : 0));
-  if (forms.quantized) QUERN_RETURN_IF_ERROR(quantize_inputs(args, forms, pool, quantize));
-  if (!has_own_rows(args)) QUERN_RETURN_IF_ERROR(group_inputs(args, forms, pool));
-  list_jobs(args, forms);
-  const int64_t unit_products = kPanelRows * forms.n_in;
+  const Inputs inputs = inputs_of(args);
+  QUERN_RETURN_IF_ERROR(workers.reserve_matmul(inputs.forms.floats ? inputs.n_in : 0));
+  if (inputs.forms.quantized()) {
+    QUERN_RETURN_IF_ERROR(quantize_inputs(args, inputs, pool, quantize));
+  }
+  if (!has_own_rows(args)) QUERN_RETURN_IF_ERROR(group_inputs(args, inputs, pool));
+  list_jobs(args, inputs);
+  const int64_t unit_products = kPanelRows * inputs.n_in;
   const int64_t smallest = (kPieceProducts + unit_products - 1) / unit_products;
   const int64_t even = jobs_.length() / (kPiecesPerThread * pool.n_threads());
   pool.parallel_for(jobs_.length(), std::max(smallest, even),

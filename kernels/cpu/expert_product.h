@@ -19,19 +19,18 @@ class ExpertProduct {
              QuantizeFn quantize);
 
  private:
-  // Inputs as the matrices take them: in 8 bits, or as they are.
-  struct Forms {
+  // Inputs as the matrices take them.
+  struct Inputs {
     int64_t n_in = 0;
-    bool quantized = false;
-    bool plain = false;
+    ActivationForms forms;
   };
-  static Forms forms_of(const ops::ExpertMatmulArgs& args);
-  Status quantize_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool,
+  static Inputs inputs_of(const ops::ExpertMatmulArgs& args);
+  Status quantize_inputs(const ops::ExpertMatmulArgs& args, const Inputs& inputs, ThreadPool& pool,
                          QuantizeFn quantize);
-  Status group_inputs(const ops::ExpertMatmulArgs& args, const Forms& forms, ThreadPool& pool);
-  void list_jobs(const ops::ExpertMatmulArgs& args, const Forms& forms);
+  Status group_inputs(const ops::ExpertMatmulArgs& args, const Inputs& inputs, ThreadPool& pool);
+  void list_jobs(const ops::ExpertMatmulArgs& args, const Inputs& inputs);
 
-  ActivationStore inputs_;
+  ActivationStore rows_;
   // By place, where the inputs are not.
   ActivationStore grouped_;
   GrowingBuffer grouped_floats_;

@@ -7,10 +7,17 @@
 
 namespace quern::cpu {
 
+// The form in which a format's matrix product takes activations.
+enum class ActivationForm : uint8_t { kFloats, kBlocks, kSuperBlocks };
+
 struct FormatKernels {
-  bool quantized;
+  ActivationForm input;
   PanelFormat panel;  // quantized formats
-  OracleDot oracle;   // quantized formats
+  // Null for float formats.
+  const PanelFormat* panel_format() const {
+    return input == ActivationForm::kFloats ? nullptr : &panel;
+  }
+  OracleDot oracle;  // quantized formats
 };
 
 const FormatKernels& format_kernels(formats::FormatId id);

@@ -1,4 +1,4 @@
-// AMX-INT8 tiles, with AVX-512 VNNI for columns that fill none: matrix products only.
+// AMX-INT8 and AMX-BF16 tiles, with AVX-512 VNNI for columns that fill none: matrix products only.
 #define QUERN_DOT_VNNI
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/tile_amx.h"

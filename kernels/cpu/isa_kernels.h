@@ -17,7 +17,7 @@ extern const MatmulKernels kAvxVnniMatmul;
 extern const OpKernels kAvx512Ops;
 extern const MatmulKernels kAvx512Matmul;
 extern const MatmulKernels kAvx512VnniMatmul;
-extern const MatmulKernels kAmxInt8Matmul;  // the formats that gain
+extern const MatmulKernels kAmxInt8Matmul;  // quantized formats
 
 // Defined on 64-bit Arm.
 extern const OpKernels kNeonOps;

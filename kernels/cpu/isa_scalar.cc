@@ -19,9 +19,7 @@ void matmul_oracle(const MatmulTask& task, int64_t begin, int64_t end,
   for (int64_t r = begin * kPanelRows; r < last; ++r) {
     const std::byte* row = task.weight + r * task.row_bytes;
     for (int64_t c = 0; c < task.n_rows; ++c) {
-      const int8_t* q = task.xq.q + c * task.xq.q_stride;
-      const float* d = task.xq.d + c * task.xq.block_stride;
-      const float value = task.oracle(row, q, d, task.n_in);
+      const float value = task.oracle(row, task, c);
       task.y[c * task.y_stride + r] = task.bias != nullptr ? value + task.bias[r] : value;
     }
   }

@@ -16,6 +16,10 @@ namespace quern::cpu {
 inline constexpr int kPanelRows = 16;
 // Values of K that are unpacked at a time. A multiple of every format's block.
 inline constexpr int kChunkValues = 512;
+// Values of a super-block: a block of the K, IQ and TQ formats, whose groups are scaled by whole
+// numbers.
+inline constexpr int kSuperValues = 256;
+inline constexpr int kSuperHalves = kSuperValues / 16;
 // Bytes of a chunk of a panel at most: no format takes more than 10 bits for a value
 // (format_kernels.cc asserts it).
 inline constexpr int kTailBytes = kPanelRows * kChunkValues * 10 / 8;
@@ -41,12 +45,43 @@ struct QuantizedRows {
   int64_t block_stride;
 };
 
+// Activation rows in super-blocks of 256 values, for formats that have such. Block b of all rows
+// comes before block b + 1 of any, so that the columns that are multiplied together lie side by
+// side. With h a half block of 16 values: sums[..][h] = sum of h, exact, and sum_parts[..][h] =
+// that sum as two bf16 whose own sum it is, the lower half of the 32 bits within -8..7 and the
+// upper half a multiple of 16.
+struct SuperRows {
+  int8_t* q;            // [n_blocks][block_rows][kSuperValues]
+  float* d;             // [n_blocks][block_rows]
+  int16_t* sums;        // [n_blocks][block_rows][kSuperHalves]
+  uint32_t* sum_parts;  // [n_blocks][block_rows][kSuperHalves]
+  int64_t block_rows;   // at least the number of rows
+};
+
 // One chunk of a panel: up to kChunkValues values of kPanelRows rows. Byte i of lane r in q[k / 4]
 // is value k = 4 * (k / 4) + i of row r.
+//
+// Formats with super-blocks have one scale and minimum per block of 256, and whole numbers:
+// `factor` holds that of a group in both 16-bit halves of a lane; `pairs` those of two half blocks
+// of 16 that follow each other, the first in the lower half, to be multiplied with SuperRows::sums:
+// factors of minima or, for bytes with an offset, the groups' factors again.
 struct Panel {
-  uint8_t* q;    // [n_values / 4][kPanelRows][4]
-  float* scale;  // [n_groups][kPanelRows]
-  float* min;    // [n_groups][kPanelRows], formats with a minimum only
+  uint8_t* q;       // [n_values / 4][kPanelRows][4]
+  float* scale;     // [n_groups or super-blocks][kPanelRows]
+  float* min;       // [n_groups or super-blocks][kPanelRows], formats with a minimum only
+  int32_t* factor;  // [n_groups][kPanelRows]
+  int32_t* pairs;   // [n_values / 32][kPanelRows]
+};
+
+// A super-block of a panel as kernels on tiles take it. A weight's product with its group's factor
+// is 256 * high + low, or high alone where it fits a byte. `min`: the factor of the minimum of each
+// half block as two equal bf16.
+struct SuperTilePanel {
+  alignas(64) int8_t high[kSuperValues / 4][kPanelRows][4];
+  alignas(64) uint8_t low[kSuperValues / 4][kPanelRows][4];
+  alignas(64) uint32_t min[kSuperValues / 16][kPanelRows];
+  alignas(64) float scale[kPanelRows];
+  alignas(64) float min_scale[kPanelRows];
 };
 
 // Weight rows at a fixed distance: row r starts at base + r * stride. (An array of 16 pointers
@@ -70,6 +105,7 @@ using UnpackPanel = void (*)(RowSet rows, int64_t first_value, int n_values, uin
 
 // A quantized format as the panel kernels see it.
 struct PanelFormat {
+  bool super_blocks;
   int group_values;  // 16 or 32
   bool has_min;
   PanelCode code;
@@ -77,8 +113,9 @@ struct PanelFormat {
   UnpackPanel unpack;
 };
 
-// Sum over all groups of one weight row with one activation row, in the order of the contract.
-using OracleDot = float (*)(const std::byte* row, const int8_t* q, const float* d, int64_t n_in);
+struct MatmulTask;
+// Sum over all groups of a weight row with one activation row, in the order of the contract.
+using OracleDot = float (*)(const std::byte* row, const MatmulTask& task, int64_t column);
 using DecodeRow = void (*)(const std::byte* src, float* dst, int64_t n_values);
 
 // Memory of one worker; 64-byte aligned.
@@ -90,7 +127,8 @@ struct MatmulScratch {
   const std::byte** following;  // MatmulTask::following of the last call
   // [kTileScaleBlocks][kChunkValues / 32][16]: scales of 16 columns together.
   float* tile_d;
-  float* tile_sum_d;  // [kTileScaleBlocks][kChunkValues / 16][16]: the same of sums
+  float* tile_sum_d;             // [kTileScaleBlocks][kChunkValues / 16][16]: the same of sums
+  SuperTilePanel* super_panels;  // 2
 };
 
 // y = x * weight^T + bias over panels of output features.
@@ -104,7 +142,8 @@ struct MatmulTask {
   DecodeRow decode;
   const float* x;  // float formats read this
   int64_t x_stride;
-  QuantizedRows xq;  // quantized formats read this
+  QuantizedRows xq;  // quantized formats read this,
+  SuperRows xs;      // or this if they have super-blocks
   int64_t n_rows;
   const float* bias;  // or null
   float* y;
@@ -117,11 +156,13 @@ struct MatmulTask {
 using MatmulFn = void (*)(const MatmulTask& task, int64_t begin, int64_t end,
                           const MatmulScratch& scratch);
 
+// Of the two forms, those are written whose q is not null.
 struct QuantizeTask {
   const float* x;
   int64_t x_stride;
-  int64_t n_in;  // a multiple of 32
+  int64_t n_in;  // a multiple of 32 or of kSuperValues
   QuantizedRows out;
+  SuperRows super_out;
 };
 using QuantizeFn = void (*)(const QuantizeTask& task, int64_t row_begin, int64_t row_end);
 

@@ -47,7 +47,10 @@ QUERN_PART uint16_t f16_bits(float value) {
 }
 
 // One block of 32 values as integers -127..127; returns the scale.
-QUERN_PART float encode_eight(const float* x, int8_t* q) { return quantize_block(x, q).d; }
+QUERN_PART float encode_eight(const float* x, int8_t* q) {
+  int32_t sums[2];
+  return quantize_block<2>(x, q, sums);
+}
 
 // One block of 32 values as integers 0..15 standing for -8..7; returns the scale, with the sign
 // that maps the value of largest magnitude to -8.

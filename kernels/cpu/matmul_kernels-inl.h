@@ -1,18 +1,11 @@
 // The table of the matmul kernels of the instruction set being compiled.
 #pragma once
 
-#include "kernels/cpu/matmul_float-inl.h"
-#include "kernels/cpu/matmul_panel-inl.h"
+#include "kernels/cpu/matmul_generic-inl.h"
 #include "kernels/cpu/unpack-inl.h"
 
 namespace quern::cpu {
 namespace {
-
-// Any format.
-void matmul_generic(const MatmulTask& task, int64_t begin, int64_t end,
-                    const MatmulScratch& scratch) {
-  (task.format != nullptr ? matmul_quantized : matmul_decoded)(task, begin, end, scratch);
-}
 
 // Whether one column goes through the panel too (unpack_grid-inl.h).
 template <typename Unpacker>
@@ -35,8 +28,13 @@ void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
       matmul_panels(task, begin, end, scratch,
                     [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t /*n_columns*/,
                         PanelPrefetch& prefetch) {
-                      dot_blocks<Unpacker>(chunk, columns_at(task.xq, Shape::kGroup, column, k),
-                                           scratch.accumulator, prefetch);
+                      if constexpr (kHasSuperBlocks<Format>) {
+                        dot_super_blocks<Unpacker>(chunk, super_columns_at(task.xs, column, k),
+                                                   scratch.accumulator, prefetch);
+                      } else {
+                        dot_blocks<Unpacker>(chunk, columns_at(task.xq, Shape::kGroup, column, k),
+                                             scratch.accumulator, prefetch);
+                      }
                     });
       return;
     }
@@ -44,9 +42,15 @@ void matmul_format(const MatmulTask& task, int64_t begin, int64_t end,
   matmul_panels(task, begin, end, scratch,
                 [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t n_columns,
                     PanelPrefetch& prefetch) {
-                  unpack_blocks<Unpacker>(chunk, scratch.panel, prefetch);
-                  multiply_columns<Shape>(task, scratch, Unpacker::kOffsetShift, column, n_columns,
-                                          k, chunk.n_values);
+                  if constexpr (kHasSuperBlocks<Format>) {
+                    unpack_super_blocks<Unpacker>(chunk, scratch.panel, prefetch);
+                    multiply_super_columns<Shape>(task, scratch, Unpacker::kOffsetShift, column,
+                                                  n_columns, k, chunk.n_values);
+                  } else {
+                    unpack_blocks<Unpacker>(chunk, scratch.panel, prefetch);
+                    multiply_columns<Shape>(task, scratch, Unpacker::kOffsetShift, column,
+                                            n_columns, k, chunk.n_values);
+                  }
                 });
 }
 

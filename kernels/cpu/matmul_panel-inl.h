@@ -98,6 +98,20 @@ QUERN_PART void multiply_panel(const Panel& panel, int n_groups, int offset_shif
   }
 }
 
+// Cuts n_columns columns into numbers that kernels take at once: body(Index<number>(), first).
+template <typename Body>
+QUERN_PART void for_column_counts(int64_t n_columns, Body body) {
+  int64_t at = 0;
+  const auto run = [&](auto count) {
+    constexpr int n = decltype(count)::value;
+    for (; n_columns - at >= n; at += n) body(count, at);
+  };
+  run(Index<kPanelColumns>());
+  if constexpr (kPanelColumns > 4) run(Index<4>());
+  run(Index<2>());
+  run(Index<1>());
+}
+
 #if !defined(QUERN_DOT_I8MM)
 // Multiplies as many of the first columns as a matrix instruction suits; returns their number.
 template <typename Shape>
@@ -117,21 +131,12 @@ template <typename Shape>
   const int64_t done = multiply_matrix<Shape>(scratch.panel, n_groups, offset_shift, x, n_columns,
                                               scratch.accumulator);
   x.advance(done);
-  float* accumulator = scratch.accumulator + done * kPanelRows;
-  int64_t left = n_columns - done;
-  const auto multiply = [&](auto count) {
+  for_column_counts(n_columns - done, [&](auto count, int64_t at) {
     constexpr int n = decltype(count)::value;
-    while (left >= n) {
-      multiply_panel<n, Shape>(scratch.panel, n_groups, offset_shift, x, accumulator);
-      left -= n;
-      x.advance(n);
-      accumulator += n * kPanelRows;
-    }
-  };
-  multiply(Index<kPanelColumns>());
-  if constexpr (kPanelColumns > 4) multiply(Index<4>());
-  multiply(Index<2>());
-  multiply(Index<1>());
+    multiply_panel<n, Shape>(scratch.panel, n_groups, offset_shift, x,
+                             scratch.accumulator + (done + at) * kPanelRows);
+    x.advance(n);
+  });
 }
 
 // Writes the accumulators of `n_columns` columns to y, with the bias, where a panel has all its
@@ -198,12 +203,13 @@ QUERN_PART RowSet rows_from(RowSet rows, int64_t first) {
   return {{copy, bytes}, 0, chunk.n_values};
 }
 
+// At most `most` values from first_value.
 QUERN_PART PanelChunk panel_chunk(const MatmulTask& task, int64_t first_row, int64_t first_value,
-                                  std::byte* copy) {
+                                  int most, std::byte* copy) {
   const int64_t rest = task.n_in - first_value;
   const PanelChunk chunk = {{task.weight + first_row * task.row_bytes, task.row_bytes},
                             first_value,
-                            rest < kChunkValues ? static_cast<int>(rest) : kChunkValues};
+                            rest < most ? static_cast<int>(rest) : most};
   return first_row + kPanelRows <= task.n_out ? chunk : filled_up(task, first_row, chunk, copy);
 }
 
@@ -232,7 +238,8 @@ QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end
       std::memset(scratch.accumulator, 0,
                   static_cast<size_t>(n_columns) * kPanelRows * sizeof(float));
       for (int64_t k = 0; k < task.n_in; k += kChunkValues) {
-        multiply(panel_chunk(task, first_row, k, scratch.tail), k, column, n_columns, prefetch);
+        multiply(panel_chunk(task, first_row, k, kChunkValues, scratch.tail), k, column, n_columns,
+                 prefetch);
       }
       store_panel(task, first_row, column, n_columns, scratch.accumulator);
     }
@@ -241,42 +248,6 @@ QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end
 
 // kWide where the dot product wants unsigned bytes is an offset of 128.
 inline constexpr PanelCode kWideCode = kDotFlip != 0 ? PanelCode::kOffset : PanelCode::kWide;
-
-template <int group, bool min, PanelCode code>
-void matmul_any(const MatmulTask& task, int64_t begin, int64_t end, const MatmulScratch& scratch) {
-  const PanelFormat& format = *task.format;
-  const bool wide = format.code == PanelCode::kWide;
-  const uint8_t flip = wide ? kDotFlip : uint8_t{0};
-  const int shift = wide ? 7 : format.offset_shift;
-  matmul_panels(task, begin, end, scratch,
-                [&](const PanelChunk& chunk, int64_t k, int64_t column, int64_t n_columns,
-                    PanelPrefetch& prefetch) {
-                  prefetch.advance(kPanelRows * task.row_bytes * chunk.n_values / task.n_in);
-                  format.unpack(chunk.rows, chunk.first_value, chunk.n_values, flip, scratch.panel);
-                  multiply_columns<PanelShape<group, min, code>>(task, scratch, shift, column,
-                                                                 n_columns, k, chunk.n_values);
-                });
-}
-
-// The generic row for quantized formats: unpacking by the format's own traits.
-void matmul_quantized(const MatmulTask& task, int64_t begin, int64_t end,
-                      const MatmulScratch& scratch) {
-  const PanelFormat& format = *task.format;
-  const bool small = format.group_values == 16;
-  if (format.has_min) {
-    (small ? matmul_any<16, true, PanelCode::kUnsigned>
-           : matmul_any<32, true, PanelCode::kUnsigned>)(task, begin, end, scratch);
-  } else if (format.code == PanelCode::kUnsigned) {
-    (small ? matmul_any<16, false, PanelCode::kUnsigned>
-           : matmul_any<32, false, PanelCode::kUnsigned>)(task, begin, end, scratch);
-  } else if (format.code == PanelCode::kOffset) {
-    (small ? matmul_any<16, false, PanelCode::kOffset>
-           : matmul_any<32, false, PanelCode::kOffset>)(task, begin, end, scratch);
-  } else {
-    (small ? matmul_any<16, false, kWideCode> : matmul_any<32, false, kWideCode>)(task, begin, end,
-                                                                                  scratch);
-  }
-}
 
 }  // namespace
 }  // namespace quern::cpu

@@ -1,7 +1,8 @@
-// The table of the matmul kernels on tiles: the formats that gain. Included after a tile unit and
+// The table of the matmul kernels on tiles: all quantized formats. Included after a tile unit and
 // vec_avx512.h.
 #pragma once
 
+#include "kernels/cpu/matmul_super_tiles-inl.h"
 #include "kernels/cpu/matmul_tiles-inl.h"
 
 namespace quern::cpu {
@@ -13,8 +14,13 @@ template <typename Unpacker>
 void matmul_tiled(const MatmulTask& task, int64_t begin, int64_t end,
                   const MatmulScratch& scratch) {
   if (task.n_rows < kTileColumns) return matmul_format<Unpacker>(task, begin, end, scratch);
-  tile_configure(kTileConfig<Unpacker::Shape::kGroup>);
-  multiply_all<Unpacker>(task, begin, end, scratch);
+  if constexpr (kHasSuperBlocks<typename Unpacker::Format>) {
+    tile_configure(kTileConfig<kTileBytes>);
+    multiply_super_all<Unpacker>(task, begin, end, scratch);
+  } else {
+    tile_configure(kTileConfig<Unpacker::Shape::kGroup>);
+    multiply_all<Unpacker>(task, begin, end, scratch);
+  }
   tile_release();
 }
 
@@ -25,6 +31,7 @@ constexpr MatmulKernels tile_kernels() {
   k.q5_0 = matmul_tiled<UnpackQ5_0>;
   k.q5_1 = matmul_tiled<UnpackQ5_1>;
   k.q8_0 = matmul_tiled<UnpackQ8_0>;
+  k.q2_k = matmul_tiled<UnpackQ2_K>;
   k.q3_k = matmul_tiled<UnpackQ3_K>;
   k.q4_k = matmul_tiled<UnpackQ4_K>;
   k.q5_k = matmul_tiled<UnpackQ5_K>;

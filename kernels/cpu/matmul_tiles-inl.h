@@ -1,5 +1,5 @@
-// Matrix products by tiles (AMX-INT8): 16 weight rows x 16 columns of activations x one group of
-// weights at a time.
+// Matrix products by tiles (AMX-INT8), for formats without super-blocks: 16 weight rows x 16
+// columns of activations x one group of weights at a time.
 //
 // The order of the contract leaves a tile product one group: its 256 exact sums must be scaled
 // before the next group's are added, and the only way out of a tile is through memory. A group thus
@@ -18,12 +18,11 @@
 // the tests' emulation) and vec_avx512.h.
 #pragma once
 
-#include "kernels/cpu/matmul_kernels-inl.h"
+#include "kernels/cpu/tile_columns-inl.h"
 
 namespace quern::cpu {
 namespace {
 
-inline constexpr int kTileColumns = 16;
 // Scales of a chunk of one column; for groups of 16 two groups share one.
 inline constexpr int kTileScales = kChunkValues / 32;
 // Columns are multiplied in blocks of kTileColumns; this many blocks share an unpacked panel.
@@ -68,7 +67,7 @@ QUERN_PART void start_product(const int8_t* columns, int64_t stride, const uint8
   tile_load<kColumnTile + sums % 2>(columns, stride);
   tile_load<kWeightTile + sums % 2>(weights, 4 * kPanelRows);
   tile_load<sums>(kSumStarts, 0);
-  tile_dot<sums>();
+  tile_dot<sums, kColumnTile + sums % 2, kWeightTile + sums % 2>();
 }
 
 template <int sums>
@@ -270,16 +269,10 @@ class TileColumns {
   QUERN_PART TileColumns(const MatmulTask& task, const MatmulScratch& scratch)
       : task_(task),
         scratch_(scratch),
-        count_((task.n_rows + kTileColumns - 1) / kTileColumns),
+        count_(tile_blocks(task)),
         n_chunks_((task.n_in + kChunkValues - 1) / kChunkValues) {}
 
   QUERN_PART int64_t count() const { return count_; }
-  // The last block is full, too; it may share columns with the one before, and both compute them.
-  QUERN_PART int64_t first_column(int64_t block) const {
-    const int64_t column = block * kTileColumns;
-    const int64_t last = task_.n_rows - kTileColumns;
-    return column < last ? column : last;
-  }
   // Whether the scales of all columns for the whole of K have room.
   QUERN_PART bool keeps_all() const { return count_ * n_chunks_ <= kTileScaleBlocks; }
 
@@ -289,7 +282,8 @@ class TileColumns {
     const int n_values = left < kChunkValues ? static_cast<int>(left) : kChunkValues;
     for (int64_t i = 0; i < n_blocks; ++i) {
       const int64_t block = first_block + i;
-      const PanelColumns x = columns_at(task_.xq, Shape::kGroup, first_column(block), first_value);
+      const PanelColumns x =
+          columns_at(task_.xq, Shape::kGroup, tile_column(task_, block), first_value);
       const int64_t to = (place(first_block, first_value) + i) * kTileColumns;
       lay_side_by_side(x.d, x.block_stride, n_values / 32, scratch_.tile_d + to * kTileScales);
       if constexpr (Shape::kMin) {
@@ -303,7 +297,8 @@ class TileColumns {
   QUERN_PART TileBlocks blocks(int64_t first_block, int64_t n_blocks, int64_t first_value) const {
     TileBlocks out;
     for (int64_t i = 0; i < n_blocks; ++i) {
-      out.q[i] = task_.xq.q + first_column(first_block + i) * task_.xq.q_stride + first_value;
+      const int64_t column = tile_column(task_, first_block + i);
+      out.q[i] = task_.xq.q + column * task_.xq.q_stride + first_value;
     }
     const int64_t from = place(first_block, first_value) * kTileColumns;
     out.q_stride = task_.xq.q_stride;
@@ -343,20 +338,15 @@ QUERN_PART void multiply_panels(const MatmulTask& task, int64_t begin, int64_t e
     if (!columns.keeps_all()) columns.lay_scales(first_block, n_blocks, k);
     const TileBlocks blocks = columns.blocks(first_block, n_blocks, k);
     for (int64_t panel = begin; panel < end; ++panel) {
-      const PanelChunk chunk = panel_chunk(task, panel * kPanelRows, k, scratch.tail);
+      const PanelChunk chunk = panel_chunk(task, panel * kPanelRows, k, kChunkValues, scratch.tail);
       unpack_blocks<Unpacker, SignedPanelOut<Unpacker>>(chunk, scratch.panel, prefetch);
       multiply_blocks<Shape>(scratch.panel, chunk.n_values, blocks,
                              scratch.accumulator + (panel - begin) * n_sums);
     }
   }
-  const float* from = scratch.accumulator;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    for (int64_t i = 0; i < n_blocks; ++i) {
-      store_panel(task, panel * kPanelRows, columns.first_column(first_block + i), kTileColumns,
-                  from);
-      from += kTileColumns * kPanelRows;
-    }
-  }
+  int64_t firsts[kPassBlocks];
+  for (int64_t i = 0; i < n_blocks; ++i) firsts[i] = tile_column(task, first_block + i);
+  store_tile_panels(task, begin, end, firsts, n_blocks, scratch.accumulator);
 }
 
 // The matrix product; tiles are configured and there are at least kTileColumns columns.

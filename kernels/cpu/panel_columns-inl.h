@@ -53,5 +53,35 @@ QUERN_PART PanelColumns columns_at(const QuantizedRows& x, int group_values, int
   return out;
 }
 
+// The same of formats with super-blocks.
+struct SuperColumns {
+  const int8_t* q;      // columns kSuperValues apart
+  const float* d;       // columns 1 apart
+  const int16_t* sums;  // columns kSuperHalves apart
+  int64_t block_rows;   // columns from one block of K to the next
+
+  QUERN_PART void advance(int64_t n_columns) {
+    q += n_columns * kSuperValues;
+    d += n_columns;
+    sums += n_columns * kSuperHalves;
+  }
+  QUERN_PART SuperColumns block(int64_t n) const {
+    SuperColumns out = *this;
+    out.advance(n * block_rows);
+    return out;
+  }
+};
+
+QUERN_PART SuperColumns super_columns_at(const SuperRows& x, int64_t column, int64_t first_value) {
+  SuperColumns out = {x.q, x.d, x.sums, x.block_rows};
+  out.advance(column);
+  return out.block(first_value / kSuperValues);
+}
+
+// Two neighbouring sums as the two words of all lanes.
+QUERN_PART NI two_sums(const int16_t* sums) {
+  return n_broadcast4(reinterpret_cast<const int8_t*>(sums));
+}
+
 }  // namespace
 }  // namespace quern::cpu

@@ -97,52 +97,81 @@ QUERN_PART VecI round_to_int(const Vec& x) {
   return v_sub_int(v_bits(v_add(x, v_set(0x1.8p23F))), v_set_int(0x4B400000));
 }
 
-struct QuantizedBlock {
-  float d;
-  int32_t sums[2];
-};
-
-// One block by the rule of kernels/formats/block_q8a.h.
-QUERN_PART QuantizedBlock quantize_block(const float* x, int8_t* q) {
-  const Vec low = v_load(x);
-  const Vec high = v_load(x + kVecLanes);
-  const VecI magnitudes = v_max_int(v_bits(v_abs(low)), v_bits(v_abs(high)));
+// One block of n_vectors * 16 values by the rule of kernels/formats/block_q8a.h; returns d.
+// sums[v]: of the codes of vector v.
+template <int n_vectors>
+QUERN_PART float quantize_block(const float* x, int8_t* q, int32_t* sums) {
+  VecI magnitudes = v_bits(v_abs(v_load(x)));
+  for (int v = 1; v < n_vectors; ++v) {
+    magnitudes = v_max_int(magnitudes, v_bits(v_abs(v_load(x + v * kVecLanes))));
+  }
   const int32_t peak = v_reduce_max_int(magnitudes);
   float amax;
   std::memcpy(&amax, &peak, sizeof(amax));
   if (peak >= 0x7F800000 || amax < 0x1p-100F) {
-    std::memset(q, 0, 2 * kVecLanes);
-    return {peak >= 0x7F800000 ? __builtin_nanf("") : 0.0F, {0, 0}};
+    std::memset(q, 0, n_vectors * kVecLanes);
+    std::memset(sums, 0, n_vectors * sizeof(int32_t));
+    return peak >= 0x7F800000 ? __builtin_nanf("") : 0.0F;
   }
   const Vec inverse = v_set(127.0F / amax);
-  const VecI q_low = round_to_int(v_mul(low, inverse));
-  const VecI q_high = round_to_int(v_mul(high, inverse));
-  v_store_i8(q, q_low);
-  v_store_i8(q + kVecLanes, q_high);
-  return {amax / 127.0F, {v_reduce_add_int(q_low), v_reduce_add_int(q_high)}};
+  for (int v = 0; v < n_vectors; ++v) {
+    const VecI codes = round_to_int(v_mul(v_load(x + v * kVecLanes), inverse));
+    v_store_i8(q + v * kVecLanes, codes);
+    sums[v] = v_reduce_add_int(codes);
+  }
+  return amax / 127.0F;
+}
+
+// Blocks of 32.
+QUERN_PART void quantize_row(const float* x, int64_t n, const QuantizedRows& out, int64_t row) {
+  int8_t* q = out.q + row * out.q_stride;
+  float* d = out.d + row * out.block_stride;
+  float* sum_d32 = out.sum_d32 + row * out.block_stride;
+  int32_t* neg_sum32 = out.neg_sum32 + row * out.block_stride;
+  float* sum_d16 = out.sum_d16 + row * 2 * out.block_stride;
+  int32_t* neg_sum16 = out.neg_sum16 + row * 2 * out.block_stride;
+  for (int64_t b = 0; b < n / 32; ++b) {
+    int32_t sums[2];
+    d[b] = quantize_block<2>(x + 32 * b, q + 32 * b, sums);
+    const int32_t sum = sums[0] + sums[1];
+    sum_d32[b] = static_cast<float>(sum) * d[b];
+    neg_sum32[b] = -sum;
+    for (int h = 0; h < 2; ++h) {
+      sum_d16[2 * b + h] = static_cast<float>(sums[h]) * d[b];
+      neg_sum16[2 * b + h] = -sums[h];
+    }
+  }
+}
+
+// A sum of 16 codes as SuperRows::sum_parts has it. Both parts have at most 8 significant bits.
+QUERN_PART uint32_t parts_of(int32_t sum) {
+  const int32_t upper = (sum + 8) & -16;
+  const auto upper_value = static_cast<float>(upper);
+  const auto lower_value = static_cast<float>(sum - upper);
+  uint32_t upper_bits;
+  uint32_t lower_bits;
+  std::memcpy(&upper_bits, &upper_value, sizeof(upper_bits));
+  std::memcpy(&lower_bits, &lower_value, sizeof(lower_bits));
+  return (upper_bits & 0xFFFF0000U) | (lower_bits >> 16);
+}
+
+QUERN_PART void quantize_super_row(const float* x, int64_t n, const SuperRows& out, int64_t row) {
+  for (int64_t b = 0; b < n / kSuperValues; ++b) {
+    const int64_t at = b * out.block_rows + row;
+    int32_t sums[kSuperHalves];
+    out.d[at] = quantize_block<kSuperHalves>(x + kSuperValues * b, out.q + kSuperValues * at, sums);
+    for (int h = 0; h < kSuperHalves; ++h) {
+      out.sums[kSuperHalves * at + h] = static_cast<int16_t>(sums[h]);
+      out.sum_parts[kSuperHalves * at + h] = parts_of(sums[h]);
+    }
+  }
 }
 
 void quantize(const QuantizeTask& task, int64_t row_begin, int64_t row_end) {
-  const QuantizedRows& out = task.out;
   for (int64_t row = row_begin; row < row_end; ++row) {
     const float* x = task.x + row * task.x_stride;
-    int8_t* q = out.q + row * out.q_stride;
-    float* d = out.d + row * out.block_stride;
-    float* sum_d32 = out.sum_d32 + row * out.block_stride;
-    int32_t* neg_sum32 = out.neg_sum32 + row * out.block_stride;
-    float* sum_d16 = out.sum_d16 + row * 2 * out.block_stride;
-    int32_t* neg_sum16 = out.neg_sum16 + row * 2 * out.block_stride;
-    for (int64_t b = 0; b < task.n_in / 32; ++b) {
-      const QuantizedBlock block = quantize_block(x + 32 * b, q + 32 * b);
-      const int32_t sum = block.sums[0] + block.sums[1];
-      d[b] = block.d;
-      sum_d32[b] = static_cast<float>(sum) * block.d;
-      neg_sum32[b] = -sum;
-      for (int h = 0; h < 2; ++h) {
-        sum_d16[2 * b + h] = static_cast<float>(block.sums[h]) * block.d;
-        neg_sum16[2 * b + h] = -block.sums[h];
-      }
-    }
+    if (task.out.q != nullptr) quantize_row(x, task.n_in, task.out, row);
+    if (task.super_out.q != nullptr) quantize_super_row(x, task.n_in, task.super_out, row);
   }
 }
 

@@ -3,6 +3,8 @@
 //   tiles 0 to 3   sums: 16 columns of activations x 16 weight rows, int32
 //   tiles 4, 5     activations: 16 columns x 1 group of values of K, signed bytes
 //   tiles 6, 7     weights: group / 4 x 16 rows x 4 values of K, signed bytes, as a panel has them
+//
+// With super-blocks all tiles are whole, 16 x 64 bytes: see matmul_super_tiles-inl.h.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +12,8 @@
 namespace quern::cpu {
 namespace {
 
+// Columns of activations that a tile holds.
+inline constexpr int kTileColumns = 16;
 // The number of tiles of sums, which are the first ones, and the first of the other two kinds.
 inline constexpr int kSumTiles = 4;
 inline constexpr int kColumnTile = 4;

@@ -154,6 +154,14 @@ QUERN_PART void dot_blocks(const PanelChunk& chunk, const PanelColumns& column, 
   }
 }
 
+}  // namespace
+}  // namespace quern::cpu
+
+#include "kernels/cpu/unpack_super-inl.h"
+
+namespace quern::cpu {
+namespace {
+
 // Lane r: the 4 bytes at offset in row r. Of each row the 16 bytes that begin with them are read.
 QUERN_PART NI first4(RowSet rows, int64_t offset) {
   NI t[4];

@@ -149,17 +149,19 @@ QUERN_PART void put_iq3_group(const Book& book, const NI* bytes, NI ninth, NI si
   });
 }
 
-// d * ((2 * s + 1) * step), exact: 11 bits times 5.
-QUERN_PART NF odd_scale(NF d, NI s, float step) {
-  const NI odd = n_add_int(n_add_int(s, s), n_set_int(1));
-  return n_mul(d, n_mul(n_to_float(odd), n_set(step)));
-}
-// Scales of 8 groups from the nibbles of a lane, lowest first.
+// 2 * s + 1.
+QUERN_PART NI odd_factor(NI s) { return n_add_int(n_add_int(s, s), n_set_int(1)); }
+// Factors of 8 groups from the nibbles of a lane, lowest first.
 template <int nibble = 0, typename Out>
-QUERN_PART void put_odd_scales(NF d, NI nibbles, float step, int group, Out& out) {
+QUERN_PART void put_odd_factors(NI nibbles, int group, Out& out) {
   const NI s = n_and(n_shr<4 * nibble>(nibbles), n_set_int(0x0F));
-  out.put_scale(group + nibble, odd_scale(d, s, step));
-  if constexpr (nibble < 7) put_odd_scales<nibble + 1>(d, nibbles, step, group, out);
+  out.put_factor(group + nibble, odd_factor(s));
+  if constexpr (nibble < 7) put_odd_factors<nibble + 1>(nibbles, group, out);
+}
+// The scale of a block: an f16 times a power of two, exact.
+template <typename Out>
+QUERN_PART void put_scaled(NF d, float step, Out& out) {
+  out.put_block_scale(n_mul(d, n_set(step)));
 }
 
 struct UnpackIQ2_XXS {
@@ -170,7 +172,7 @@ struct UnpackIQ2_XXS {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
+    put_scaled(n_f16_of_low(first4(rows, at)), 0.125F, out);
     for (int pair = 0; pair < 4; ++pair) {
       NI t[4];  // indices and word, twice
       n_transpose16(rows, at + 2 + 16 * pair, t);
@@ -178,7 +180,7 @@ struct UnpackIQ2_XXS {
         const NI index = t[2 * half];
         const NI word = t[2 * half + 1];
         const int group = 2 * pair + half;
-        out.put_scale(group, odd_scale(d, n_shr<28>(word), 0.125F));
+        out.put_factor(group, odd_factor(n_shr<28>(word)));
         const NI signs = four_sign_bytes(word);
         unrolled<0, 4>([&](auto entry) {
           constexpr int kEntry = decltype(entry)::value;
@@ -198,11 +200,11 @@ struct UnpackIQ2_XS {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
+    put_scaled(n_f16_of_low(first4(rows, at)), 0.125F, out);
     NI tail[4];  // the last two are scales
     n_transpose16(rows, at + 58, tail);
-    put_odd_scales(d, tail[2], 0.125F, 0, out);
-    put_odd_scales(d, tail[3], 0.125F, 8, out);
+    put_odd_factors(tail[2], 0, out);
+    put_odd_factors(tail[3], 8, out);
     for (int quarter = 0; quarter < 4; ++quarter) {
       NI t[4];  // two entries each
       n_transpose16(rows, at + 2 + 16 * quarter, t);
@@ -226,11 +228,11 @@ struct UnpackIQ2_S {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
+    put_scaled(n_f16_of_low(first4(rows, at)), 0.125F, out);
     NI tail[4];  // qh in two, scales in two
     n_transpose16(rows, at + 66, tail);
-    put_odd_scales(d, tail[2], 0.125F, 0, out);
-    put_odd_scales(d, tail[3], 0.125F, 8, out);
+    put_odd_factors(tail[2], 0, out);
+    put_odd_factors(tail[3], 8, out);
     for (int part = 0; part < 2; ++part) {
       NI low[4];
       NI signs[4];
@@ -258,7 +260,7 @@ struct UnpackIQ3_XXS {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
+    put_scaled(n_f16_of_low(first4(rows, at)), 0.25F, out);
     const NI base = signed_base(kGridShift);
     for (int part = 0; part < 2; ++part) {
       NI words[4];
@@ -269,7 +271,7 @@ struct UnpackIQ3_XXS {
         for (int half = 0; half < 2; ++half) {
           const NI word = words[2 * pair + half];
           const int group = 4 * part + 2 * pair + half;
-          out.put_scale(group, odd_scale(d, n_shr<28>(word), 0.25F));
+          out.put_factor(group, odd_factor(n_shr<28>(word)));
           put_iq3_group(kIq3XxsBook, t + 2 * half, n_set_int(0), four_sign_bytes(word), base,
                         32 * group, out);
         }
@@ -286,8 +288,8 @@ struct UnpackIQ3_S {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
-    put_odd_scales(d, last4(rows, at + 106), 1.0F, 0, out);
+    out.put_block_scale(n_f16_of_low(first4(rows, at)));
+    put_odd_factors(last4(rows, at + 106), 0, out);
     const NI base = signed_base(kOffsetShift);
     for (int half = 0; half < 2; ++half) {
       const NI high = first4(rows, at + 66 + 4 * half);

@@ -31,21 +31,21 @@ struct UnpackIQ4_XS {
   using Shape = WideShape;
   static constexpr int kOffsetShift = 7;
 
-  // Scale g, of which `low` holds nibble g of 8 and `high` bits 2g, 2g + 1.
+  // Factor g, of which `low` holds nibble g of 8 and `high` bits 2g, 2g + 1.
   template <int g, typename Out>
-  static QUERN_PART void put_scale(NI low, NI high, NF d, Out& out) {
+  static QUERN_PART void put_factor(NI low, NI high, Out& out) {
     const NI nibble = n_and(n_shr<4 * g>(low), n_set_int(0x0F));
     const NI upper = n_and(n_shr<2 * g>(high), n_set_int(3));
-    const NI scale = n_sub_int(n_or(nibble, n_shl<4>(upper)), n_set_int(32));
-    out.put_scale(g, n_mul(d, n_to_float(scale)));
-    if constexpr (g < 7) put_scale<g + 1>(low, high, d, out);
+    out.put_factor(g, n_sub_int(n_or(nibble, n_shl<4>(upper)), n_set_int(32)));
+    if constexpr (g < 7) put_factor<g + 1>(low, high, out);
   }
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI head[4];
     n_transpose16(rows, at, head);
-    put_scale<0>(head[1], n_shr<16>(head[0]), n_f16_of_low(head[0]), out);
+    out.put_block_scale(n_f16_of_low(head[0]));
+    put_factor<0>(head[1], n_shr<16>(head[0]), out);
     QUERN_UNROLL
     for (int group = 0; group < 8; ++group) {
       NI t[4];

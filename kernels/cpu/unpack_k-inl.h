@@ -6,36 +6,36 @@
 namespace quern::cpu {
 namespace {
 
-// Four scales, the bytes of `bytes`, times d.
+// Factors of four groups from `group`, the bytes of `bytes`.
 template <typename Out>
-QUERN_PART void put_scales(NI bytes, NF d, int group, Out& out) {
-  out.put_scale(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
-  out.put_scale(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
-  out.put_scale(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
-  out.put_scale(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
+QUERN_PART void put_factors(NI bytes, int group, Out& out) {
+  out.put_factor(group + 0, byte_of<0>(bytes));
+  out.put_factor(group + 1, byte_of<1>(bytes));
+  out.put_factor(group + 2, byte_of<2>(bytes));
+  out.put_factor(group + 3, byte_of<3>(bytes));
 }
 template <typename Out>
-QUERN_PART void put_mins(NI bytes, NF d, int group, Out& out) {
-  out.put_min(group + 0, n_mul(d, n_to_float(byte_of<0>(bytes))));
-  out.put_min(group + 1, n_mul(d, n_to_float(byte_of<1>(bytes))));
-  out.put_min(group + 2, n_mul(d, n_to_float(byte_of<2>(bytes))));
-  out.put_min(group + 3, n_mul(d, n_to_float(byte_of<3>(bytes))));
+QUERN_PART void put_min_factors(NI bytes, int group, Out& out) {
+  out.put_min_factor(group + 0, byte_of<0>(bytes));
+  out.put_min_factor(group + 1, byte_of<1>(bytes));
+  out.put_min_factor(group + 2, byte_of<2>(bytes));
+  out.put_min_factor(group + 3, byte_of<3>(bytes));
 }
 template <typename Out>
-QUERN_PART void put_signed_scales(NI bytes, NF d, int group, Out& out) {
-  out.put_scale(group + 0, n_mul(d, n_to_float(signed_byte_of<0>(bytes))));
-  out.put_scale(group + 1, n_mul(d, n_to_float(signed_byte_of<1>(bytes))));
-  out.put_scale(group + 2, n_mul(d, n_to_float(signed_byte_of<2>(bytes))));
-  out.put_scale(group + 3, n_mul(d, n_to_float(signed_byte_of<3>(bytes))));
+QUERN_PART void put_signed_factors(NI bytes, int group, Out& out) {
+  out.put_factor(group + 0, signed_byte_of<0>(bytes));
+  out.put_factor(group + 1, signed_byte_of<1>(bytes));
+  out.put_factor(group + 2, signed_byte_of<2>(bytes));
+  out.put_factor(group + 3, signed_byte_of<3>(bytes));
 }
-// Scales stored with 32 added, 0..63 in each byte.
+// Factors stored with 32 added, 0..63 in each byte.
 template <typename Out>
-QUERN_PART void put_biased_scales(NI bytes, NF d, int group, Out& out) {
+QUERN_PART void put_biased_factors(NI bytes, int group, Out& out) {
   const NI bias = n_set_int(32);
-  out.put_scale(group + 0, n_mul(d, n_to_float(n_sub_int(byte_of<0>(bytes), bias))));
-  out.put_scale(group + 1, n_mul(d, n_to_float(n_sub_int(byte_of<1>(bytes), bias))));
-  out.put_scale(group + 2, n_mul(d, n_to_float(n_sub_int(byte_of<2>(bytes), bias))));
-  out.put_scale(group + 3, n_mul(d, n_to_float(n_sub_int(byte_of<3>(bytes), bias))));
+  out.put_factor(group + 0, n_sub_int(byte_of<0>(bytes), bias));
+  out.put_factor(group + 1, n_sub_int(byte_of<1>(bytes), bias));
+  out.put_factor(group + 2, n_sub_int(byte_of<2>(bytes), bias));
+  out.put_factor(group + 3, n_sub_int(byte_of<3>(bytes), bias));
 }
 
 // The first 16 bytes of Q4_K and Q5_K: d, dmin and the 12 bytes of k_scales.h.
@@ -43,14 +43,14 @@ template <typename Out>
 QUERN_PART void put_k_head(RowSet rows, int64_t at, Out& out) {
   NI t[4];
   n_transpose16(rows, at, t);
-  const NF d = n_f16_of_low(t[0]);
-  const NF dmin = n_f16_of_low(n_shr<16>(t[0]));
+  out.put_block_scale(n_f16_of_low(t[0]));
+  out.put_block_min(n_f16_of_low(n_shr<16>(t[0])));
   const NI six = byte_mask(0x3F);
   const NI high = byte_mask(0x30);
-  put_scales(n_and(t[1], six), d, 0, out);
-  put_mins(n_and(t[2], six), dmin, 0, out);
-  put_scales(n_or(low_nibbles(t[3]), n_and(n_shr<2>(t[1]), high)), d, 4, out);
-  put_mins(n_or(high_nibbles(t[3]), n_and(n_shr<2>(t[2]), high)), dmin, 4, out);
+  put_factors(n_and(t[1], six), 0, out);
+  put_factors(n_or(low_nibbles(t[3]), n_and(n_shr<2>(t[1]), high)), 4, out);
+  put_min_factors(n_and(t[2], six), 0, out);
+  put_min_factors(n_or(high_nibbles(t[3]), n_and(n_shr<2>(t[2]), high)), 4, out);
 }
 
 struct UnpackQ4_K {
@@ -113,9 +113,9 @@ struct UnpackQ6_K {
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     NI s[4];
     n_transpose16(rows, at + 192, s);
-    const NF d = n_f16_of_low(n_shr<16>(last4(rows, at + 206)));
+    out.put_block_scale(n_f16_of_low(n_shr<16>(last4(rows, at + 206))));
     QUERN_UNROLL
-    for (int i = 0; i < 4; ++i) put_signed_scales(s[i], d, 4 * i, out);
+    for (int i = 0; i < 4; ++i) put_signed_factors(s[i], 4 * i, out);
     const NI two = byte_mask(0x30);
     QUERN_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -149,14 +149,14 @@ struct UnpackQ2_K {
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     const NI head = last4(rows, at + 80);
-    const NF d = n_f16_of_low(head);
-    const NF dmin = n_f16_of_low(n_shr<16>(head));
+    out.put_block_scale(n_f16_of_low(head));
+    out.put_block_min(n_f16_of_low(n_shr<16>(head)));
     NI s[4];
     n_transpose16(rows, at, s);
     QUERN_UNROLL
     for (int i = 0; i < 4; ++i) {
-      put_scales(low_nibbles(s[i]), d, 4 * i, out);
-      put_mins(high_nibbles(s[i]), dmin, 4 * i, out);
+      put_factors(low_nibbles(s[i]), 4 * i, out);
+      put_min_factors(high_nibbles(s[i]), 4 * i, out);
     }
     QUERN_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -180,7 +180,7 @@ struct UnpackQ3_K {
   static QUERN_PART void put_head(RowSet rows, int64_t at, Out& out) {
     NI t[4];
     n_transpose16(rows, at + 94, t);
-    const NF d = n_f16_of_low(n_shr<16>(t[3]));
+    out.put_block_scale(n_f16_of_low(n_shr<16>(t[3])));
     const NI low[2] = {n_or(n_shr<16>(t[0]), n_shl<16>(t[1])),
                        n_or(n_shr<16>(t[1]), n_shl<16>(t[2]))};
     const NI high = n_or(n_shr<16>(t[2]), n_shl<16>(t[3]));
@@ -188,7 +188,7 @@ struct UnpackQ3_K {
       constexpr int kFour = decltype(four)::value;
       const NI nibbles = n_and(n_shr<4 * (kFour / 2)>(low[kFour % 2]), byte_mask(0x0F));
       const NI upper = n_shl<4>(n_and(n_shr<2 * kFour>(high), byte_mask(3)));
-      put_biased_scales(n_or(nibbles, upper), d, 4 * kFour, out);
+      put_biased_factors(n_or(nibbles, upper), 4 * kFour, out);
     });
   }
 

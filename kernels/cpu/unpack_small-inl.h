@@ -35,7 +35,7 @@ struct UnpackIQ1_S {
 
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
-    const NF d = n_f16_of_low(first4(rows, at));
+    put_scaled(n_f16_of_low(first4(rows, at)), 0.125F, out);
     NI qh[4];  // two groups each
     n_transpose16(rows, at + 34, qh);
     for (int part = 0; part < 2; ++part) {
@@ -45,7 +45,7 @@ struct UnpackIQ1_S {
         constexpr int kFour = decltype(four)::value;
         const int group = 4 * part + kFour;
         const NI bits = n_shr<16 * (kFour % 2)>(qh[2 * part + kFour / 2]);
-        out.put_scale(group, odd_scale(d, n_and(n_shr<12>(bits), n_set_int(7)), 0.125F));
+        out.put_factor(group, odd_factor(n_and(n_shr<12>(bits), n_set_int(7))));
         const NI base = iq1_base<15>(bits);
         unrolled<0, 4>([&](auto entry) {
           constexpr int kEntry = decltype(entry)::value;
@@ -64,13 +64,13 @@ struct UnpackIQ1_M {
   static constexpr int kOffsetShift = kIq1Shift;
   static constexpr bool kLooksUp = true;
 
-  // Scales of 8 groups from two words of 16 bits: 4 x 3 bits in each.
+  // Factors of 8 groups from two words of 16 bits: 4 x 3 bits in each.
   template <typename Out>
-  static QUERN_PART void put_scales(NF d, NI words, int group, Out& out) {
+  static QUERN_PART void put_factors(NI words, int group, Out& out) {
     unrolled<0, 8>([&](auto g) {
       constexpr int kG = decltype(g)::value;
       const NI s = n_and(n_shr<16 * (kG / 4) + 3 * (kG % 4)>(words), n_set_int(7));
-      out.put_scale(group + kG, odd_scale(d, s, 0.125F));
+      out.put_factor(group + kG, odd_factor(s));
     });
   }
 
@@ -85,9 +85,9 @@ struct UnpackIQ1_M {
         n_or(n_and(n_shr<12>(first), n_set_int(0x0F)), n_and(n_shr<24>(first), n_set_int(0xF0)));
     const NI high = n_or(n_and(n_shr<4>(second), n_set_int(0x0F00)),
                          n_and(n_shr<16>(second), n_set_int(0xF000)));
-    const NF d = n_f16_of_low(n_or(low, high));
-    put_scales(d, first, 0, out);
-    put_scales(d, second, 8, out);
+    put_scaled(n_f16_of_low(n_or(low, high)), 0.125F, out);
+    put_factors(first, 0, out);
+    put_factors(second, 8, out);
     NI qh[4];  // 8 entries each
     n_transpose16(rows, at + 32, qh);
     for (int part = 0; part < 2; ++part) {
@@ -103,6 +103,14 @@ struct UnpackIQ1_M {
     }
   }
 };
+
+// One scale for the whole block.
+template <typename Out>
+QUERN_PART void put_one_scale(NF d, Out& out) {
+  out.put_block_scale(d);
+  QUERN_UNROLL
+  for (int group = 0; group < 8; ++group) out.put_factor(group, n_set_int(1));
+}
 
 struct UnpackTQ1_0 {
   using Format = formats::FormatTQ1_0;
@@ -131,8 +139,7 @@ struct UnpackTQ1_0 {
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     const NF d = n_f16_of_low(n_shr<16>(last4(rows, at + 50)));
-    QUERN_UNROLL
-    for (int group = 0; group < 8; ++group) out.put_scale(group, d);
+    put_one_scale(d, out);
     QUERN_UNROLL
     for (int part = 0; part < 3; ++part) {
       NI t[4];
@@ -153,8 +160,7 @@ struct UnpackTQ2_0 {
   template <typename Out>
   static QUERN_PART void block(RowSet rows, int64_t at, Out& out) {
     const NF d = n_f16_of_low(n_shr<16>(last4(rows, at + 62)));
-    QUERN_UNROLL
-    for (int group = 0; group < 8; ++group) out.put_scale(group, d);
+    put_one_scale(d, out);
     QUERN_UNROLL
     for (int half = 0; half < 2; ++half) {
       QUERN_UNROLL

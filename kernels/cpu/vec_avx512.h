@@ -36,6 +36,8 @@ QUERN_INLINE NF n_mul(NF a, NF b) { return _mm512_mul_ps(a, b); }
 QUERN_INLINE NF n_div(NF a, NF b) { return _mm512_div_ps(a, b); }
 QUERN_INLINE NF n_fma(NF a, NF b, NF c) { return _mm512_fmadd_ps(a, b, c); }
 QUERN_INLINE NF n_fnma(NF a, NF b, NF c) { return _mm512_fnmadd_ps(a, b, c); }
+// a * b - c with one rounding.
+QUERN_INLINE NF n_fms(NF a, NF b, NF c) { return _mm512_fmsub_ps(a, b, c); }
 QUERN_INLINE NF n_max(NF a, NF b) { return _mm512_max_ps(a, b); }
 QUERN_INLINE NF n_min(NF a, NF b) { return _mm512_min_ps(a, b); }
 QUERN_INLINE NM n_less(NF a, NF b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
@@ -45,6 +47,10 @@ QUERN_INLINE NF n_from_bits(NI a) { return _mm512_castsi512_ps(a); }
 QUERN_INLINE NF n_to_float(NI a) { return _mm512_cvtepi32_ps(a); }
 QUERN_INLINE NI n_add_int(NI a, NI b) { return _mm512_add_epi32(a, b); }
 QUERN_INLINE NI n_sub_int(NI a, NI b) { return _mm512_sub_epi32(a, b); }
+// a * b + c, the low 32 bits.
+QUERN_INLINE NI n_fma_int(NI a, NI b, NI c) {
+  return _mm512_add_epi32(_mm512_mullo_epi32(a, b), c);
+}
 QUERN_INLINE NI n_and(NI a, NI b) { return _mm512_and_si512(a, b); }
 QUERN_INLINE NI n_or(NI a, NI b) { return _mm512_or_si512(a, b); }
 QUERN_INLINE NI n_xor(NI a, NI b) { return _mm512_xor_si512(a, b); }
@@ -116,10 +122,37 @@ QUERN_INLINE NI n_broadcast4(const int8_t* p) {
 }
 // 16-bit lanes: sums of two products of unsigned with signed bytes. Exact below 2^15.
 QUERN_INLINE NI n_pair_products(NI w, NI a) { return _mm512_maddubs_epi16(w, a); }
+// The same of signed bytes -128..127 with -127..127, as |w| * (a with the sign of w).
+QUERN_INLINE NI n_wide_pair_products(NI w, NI a) {
+  const __mmask64 negative = _mm512_movepi8_mask(w);
+  const NI signed_a = _mm512_mask_sub_epi8(a, negative, _mm512_setzero_si512(), a);
+  return _mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_a);
+}
 QUERN_INLINE NI n_add_words(NI a, NI b) { return _mm512_add_epi16(a, b); }
+QUERN_INLINE NI n_sub_words(NI a, NI b) { return _mm512_sub_epi16(a, b); }
+template <int n>
+QUERN_INLINE NI n_shl_words(NI a) {
+  return _mm512_slli_epi16(a, n);
+}
+template <int n>
+QUERN_INLINE NI n_shr_words(NI a) {
+  return _mm512_srli_epi16(a, n);
+}
+// Bits of a where `mask` has ones, else of b.
+QUERN_INLINE NI n_blend_bits(NI mask, NI a, NI b) {
+  return _mm512_ternarylogic_epi32(mask, a, b, 0xCA);
+}
 // lane += its two words.
 QUERN_INLINE NI n_add_pairs(NI sum, NI words) {
   return _mm512_add_epi32(sum, _mm512_madd_epi16(words, _mm512_set1_epi16(1)));
+}
+// lane += the products of its two words, all signed.
+QUERN_INLINE NI n_dot_words(NI sum, NI a, NI b) {
+#ifdef QUERN_DOT_VNNI
+  return _mm512_dpwssd_epi32(sum, a, b);
+#else
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
 }
 #ifdef QUERN_DOT_VNNI
 inline constexpr bool kPairs = false;  // whether sums of words pay
@@ -135,11 +168,8 @@ QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) {
   const NI pairs = _mm512_maddubs_epi16(w, a);
   return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
-// Weights -128..127 times activations -127..127, as |w| * (a with the sign of w).
 QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
-  const __mmask64 negative = _mm512_movepi8_mask(w);
-  const NI signed_a = _mm512_mask_sub_epi8(a, negative, _mm512_setzero_si512(), a);
-  return n_dot_unsigned(sum, _mm512_abs_epi8(w), signed_a);
+  return n_add_pairs(sum, n_wide_pair_products(w, a));
 }
 #endif
 

@@ -37,6 +37,8 @@ QUERN_INLINE NF n_mul(NF a, NF b) { return vmulq_f32(a, b); }
 QUERN_INLINE NF n_div(NF a, NF b) { return vdivq_f32(a, b); }
 QUERN_INLINE NF n_fma(NF a, NF b, NF c) { return vfmaq_f32(c, a, b); }
 QUERN_INLINE NF n_fnma(NF a, NF b, NF c) { return vfmsq_f32(c, a, b); }
+// a * b - c with one rounding.
+QUERN_INLINE NF n_fms(NF a, NF b, NF c) { return vfmaq_f32(vnegq_f32(c), a, b); }
 // vmaxq_f32 would return NaN where the other instruction sets return b.
 QUERN_INLINE NF n_max(NF a, NF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 QUERN_INLINE NF n_min(NF a, NF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
@@ -47,6 +49,8 @@ QUERN_INLINE NF n_from_bits(NI a) { return vreinterpretq_f32_s32(a); }
 QUERN_INLINE NF n_to_float(NI a) { return vcvtq_f32_s32(a); }
 QUERN_INLINE NI n_add_int(NI a, NI b) { return vaddq_s32(a, b); }
 QUERN_INLINE NI n_sub_int(NI a, NI b) { return vsubq_s32(a, b); }
+// a * b + c, the low 32 bits.
+QUERN_INLINE NI n_fma_int(NI a, NI b, NI c) { return vmlaq_s32(c, a, b); }
 QUERN_INLINE NI n_and(NI a, NI b) { return vandq_s32(a, b); }
 QUERN_INLINE NI n_or(NI a, NI b) { return vorrq_s32(a, b); }
 QUERN_INLINE NI n_xor(NI a, NI b) { return veorq_s32(a, b); }
@@ -136,6 +140,8 @@ inline constexpr bool kPairs = false;
 template <typename V>
 V n_pair_products(V w, V a);
 template <typename V>
+V n_wide_pair_products(V w, V a);
+template <typename V>
 V n_add_words(V a, V b);
 template <typename V>
 V n_add_pairs(V sum, V words);
@@ -151,6 +157,13 @@ QUERN_INLINE NI n_dot_wide(NI sum, NI w, NI a) {
 #endif
 }
 QUERN_INLINE NI n_dot_unsigned(NI sum, NI w, NI a) { return n_dot_wide(sum, w, a); }
+// lane += the products of its two words, all signed.
+QUERN_INLINE NI n_dot_words(NI sum, NI a, NI b) {
+  const int16x8_t x = vreinterpretq_s16_s32(a);
+  const int16x8_t y = vreinterpretq_s16_s32(b);
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(x, y)));
+}
 
 #ifdef QUERN_DOT_I8MM
 // The low or high two lanes of a and b, in turn: a0 b0 a1 b1 or a2 b2 a3 b3; and back.

@@ -10,14 +10,16 @@
 
 namespace quern::formats {
 
-// Blocks that a vector of n activations takes (n is rounded up to a multiple of 32).
-constexpr int64_t activation_blocks(int64_t n) { return (n + kQ8aValues - 1) / kQ8aValues; }
+// Blocks of `block_values` (32 or 256) that a vector of n activations takes.
+constexpr int64_t activation_blocks(int64_t n, int block_values) {
+  return (n + block_values - 1) / block_values;
+}
 
 // Where one quantized vector lives; the caller owns the arrays. No alignment is required.
 struct ActivationQ8 {
-  int8_t* q = nullptr;           // 32 * activation_blocks(n) codes, in order
-  float* d = nullptr;            // activation_blocks(n) scales: x is about q * d
-  int16_t* half_sums = nullptr;  // 2 * activation_blocks(n) sums of 16 consecutive codes, exact
+  int8_t* q = nullptr;           // the codes of all blocks, in order
+  float* d = nullptr;            // a scale per block: x is about q * d
+  int16_t* half_sums = nullptr;  // sums of 16 consecutive codes, exact
 };
 
 struct ConstActivationQ8 {
@@ -26,7 +28,8 @@ struct ConstActivationQ8 {
   const int16_t* half_sums = nullptr;
 };
 
-// Quantizes x[0..n-1], n >= 0; the last block is padded with zeros. Reads nothing past x[n - 1].
-void quantize_activations(const float* x, int64_t n, const ActivationQ8& out);
+// Quantizes x[0..n-1], n >= 0, in blocks of `block_values` (32 or 256); the last block is padded
+// with zeros. Reads nothing past x[n - 1].
+void quantize_activations(const float* x, int64_t n, int block_values, const ActivationQ8& out);
 
 }  // namespace quern::formats

@@ -30,6 +30,8 @@ struct FormatIQ1_M {
   QUERN_CONST int kGroupValues = 16;
   QUERN_CONST int kQMin = -9;
   QUERN_CONST int kQMax = 9;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 15;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -40,11 +42,19 @@ struct FormatIQ1_M {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) {
     const int d = (b.scales[0] >> 12) | ((b.scales[1] >> 8) & 0x00F0) |
                   ((b.scales[2] >> 4) & 0x0F00) | (b.scales[3] & 0xF000);
+    return float_from_f16(uint16_t(d)) * 0.125F;
+  }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const int s = (b.scales[group / 4] >> (3 * (group % 4))) & 7;
-    return float_from_f16(uint16_t(d)) * (float(2 * s + 1) * 0.125F);
+    return 2 * s + 1;
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

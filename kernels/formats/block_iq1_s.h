@@ -28,6 +28,8 @@ struct FormatIQ1_S {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -9;
   QUERN_CONST int kQMax = 9;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 15;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -39,9 +41,15 @@ struct FormatIQ1_S {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d) * 0.125F; }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const int s = (b.qh[group] >> 12) & 7;
-    return float_from_f16(b.d) * (float(2 * s + 1) * 0.125F);
+    return 2 * s + 1;
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

@@ -25,6 +25,8 @@ struct FormatIQ2_XXS {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -43;
   QUERN_CONST int kQMax = 43;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 31;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -35,9 +37,15 @@ struct FormatIQ2_XXS {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d) * 0.125F; }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const uint32_t s = iq_word(b.qs + 8 * group + 4) >> 28;
-    return float_from_f16(b.d) * (float(2 * s + 1) * 0.125F);
+    return int(2 * s + 1);
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

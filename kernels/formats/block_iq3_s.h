@@ -29,6 +29,8 @@ struct FormatIQ3_S {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -15;
   QUERN_CONST int kQMax = 15;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 31;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -39,9 +41,15 @@ struct FormatIQ3_S {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const int s = (b.scales[group / 2] >> (4 * (group % 2))) & 0x0F;
-    return float_from_f16(b.d) * float(2 * s + 1);
+    return 2 * s + 1;
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

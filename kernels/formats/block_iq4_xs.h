@@ -28,6 +28,8 @@ struct FormatIQ4_XS {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -127;
   QUERN_CONST int kQMax = 113;
+  QUERN_CONST int kFactorMin = -32;
+  QUERN_CONST int kFactorMax = 31;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -37,10 +39,16 @@ struct FormatIQ4_XS {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const int low = (b.scales_l[group / 2] >> (4 * (group % 2))) & 0x0F;
     const int high = (b.scales_h >> (2 * group)) & 3;
-    return float_from_f16(b.d) * float((low | (high << 4)) - 32);
+    return (low | (high << 4)) - 32;
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

@@ -26,7 +26,10 @@ struct FormatQ2_K {
   QUERN_CONST int kGroupValues = 16;
   QUERN_CONST int kQMin = 0;
   QUERN_CONST int kQMax = 3;
+  QUERN_CONST int kFactorMin = 0;
+  QUERN_CONST int kFactorMax = 15;
   QUERN_CONST bool kHasMin = true;
+  QUERN_CONST int kMinFactorMax = 15;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
     const int first = 32 * (group / 8) + 16 * (group % 2);
@@ -34,12 +37,24 @@ struct FormatQ2_K {
     for (int j = 0; j < 16; ++j) q[j] = int8_t((b.qs[first + j] >> shift) & 3);
   }
 
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static float block_min(QUERN_BLOCK Block& b) { return float_from_f16(b.dmin); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
+    return b.scales[group] & 0x0F;
+  }
+
+  QUERN_FN static int group_min_factor(QUERN_BLOCK Block& b, int group) {
+    return b.scales[group] >> 4;
+  }
+
   QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
-    return float_from_f16(b.d) * float(b.scales[group] & 0x0F);
+    return block_scale(b) * float(group_factor(b, group));
   }
 
   QUERN_FN static float group_min(QUERN_BLOCK Block& b, int group) {
-    return float_from_f16(b.dmin) * float(b.scales[group] >> 4);
+    return block_min(b) * float(group_min_factor(b, group));
   }
 };
 

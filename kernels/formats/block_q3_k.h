@@ -29,6 +29,8 @@ struct FormatQ3_K {
   QUERN_CONST int kGroupValues = 16;
   QUERN_CONST int kQMin = -4;
   QUERN_CONST int kQMax = 3;
+  QUERN_CONST int kFactorMin = -32;
+  QUERN_CONST int kFactorMax = 31;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -42,10 +44,16 @@ struct FormatQ3_K {
     }
   }
 
-  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
     const int low = (b.scales[group % 8] >> (4 * (group / 8))) & 0x0F;
     const int high = (b.scales[8 + group % 4] >> (2 * (group / 4))) & 3;
-    return float_from_f16(b.d) * float((low | (high << 4)) - 32);
+    return (low | (high << 4)) - 32;
+  }
+
+  QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

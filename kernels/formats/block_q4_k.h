@@ -28,7 +28,10 @@ struct FormatQ4_K {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = 0;
   QUERN_CONST int kQMax = 15;
+  QUERN_CONST int kFactorMin = 0;
+  QUERN_CONST int kFactorMax = 63;
   QUERN_CONST bool kHasMin = true;
+  QUERN_CONST int kMinFactorMax = 63;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
     const int first = 32 * (group / 2);
@@ -36,12 +39,24 @@ struct FormatQ4_K {
     for (int j = 0; j < 32; ++j) q[j] = int8_t((b.qs[first + j] >> shift) & 0x0F);
   }
 
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static float block_min(QUERN_BLOCK Block& b) { return float_from_f16(b.dmin); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
+    return k_scale(b.scales, group);
+  }
+
+  QUERN_FN static int group_min_factor(QUERN_BLOCK Block& b, int group) {
+    return k_min(b.scales, group);
+  }
+
   QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
-    return float_from_f16(b.d) * float(k_scale(b.scales, group));
+    return block_scale(b) * float(group_factor(b, group));
   }
 
   QUERN_FN static float group_min(QUERN_BLOCK Block& b, int group) {
-    return float_from_f16(b.dmin) * float(k_min(b.scales, group));
+    return block_min(b) * float(group_min_factor(b, group));
   }
 };
 

@@ -27,6 +27,8 @@ struct FormatQ6_K {
   QUERN_CONST int kGroupValues = 16;
   QUERN_CONST int kQMin = -32;
   QUERN_CONST int kQMax = 31;
+  QUERN_CONST int kFactorMin = -128;
+  QUERN_CONST int kFactorMax = 127;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -41,8 +43,12 @@ struct FormatQ6_K {
     }
   }
 
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) { return b.scales[group]; }
+
   QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
-    return float_from_f16(b.d) * float(b.scales[group]);
+    return block_scale(b) * float(group_factor(b, group));
   }
 };
 

@@ -24,15 +24,25 @@ struct FormatQ8_K {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -128;
   QUERN_CONST int kQMax = 127;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 1;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
     for (int j = 0; j < 32; ++j) q[j] = b.q[32 * group + j];
   }
 
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return b.d; }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
+    (void)b;
+    (void)group;
+    return 1;
+  }
+
   QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
     (void)group;
-    return b.d;
+    return block_scale(b);
   }
 };
 

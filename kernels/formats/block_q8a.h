@@ -1,6 +1,6 @@
-// Q8A: activations in memory, 32 values per block, 8 bits each, one f32 scale per block. Never in a
-// file and not in format_list.inc. This header fixes the rounding of one block for all backends;
-// arrays of blocks are in activation_q8.h.
+// Q8A: activations in memory, 8 bits each, one f32 scale per block of 32 values, or of 256 beside
+// weights whose format has super-blocks. Never in a file and not in format_list.inc. This header
+// fixes the rounding of one block for all backends; arrays of blocks are in activation_q8.h.
 //
 // The rule, which every instruction set reproduces bit for bit (all operations single-rounding
 // f32):
@@ -19,28 +19,29 @@
 
 namespace quern::formats {
 
-QUERN_CONST int kQ8aValues = 32;      // values per block
-QUERN_CONST int kQ8aHalfValues = 16;  // values per entry of half_sums
+QUERN_CONST int kQ8aValues = 32;        // values per block
+QUERN_CONST int kQ8aSuperValues = 256;  // values per block beside super-blocks
+QUERN_CONST int kQ8aHalfValues = 16;    // values per entry of half_sums
 QUERN_CONST float kQ8aTiny = 0x1p-100F;
 
-// Quantizes one block: reads x[0..31], writes q[0..31] and half_sums[0..1], returns d.
-QUERN_FN float quantize_block_q8a(QUERN_LOCAL const float* x, QUERN_LOCAL int8_t* q,
+// Quantizes one block of n values, a multiple of 16: reads x[0..n-1], writes q[0..n-1] and
+// half_sums[0..n/16-1], returns d.
+QUERN_FN float quantize_block_q8a(QUERN_LOCAL const float* x, int n, QUERN_LOCAL int8_t* q,
                                   QUERN_LOCAL int16_t* half_sums) {
   uint32_t peak = 0;
-  for (int i = 0; i < kQ8aValues; ++i) {
+  for (int i = 0; i < n; ++i) {
     const uint32_t magnitude = bits_of_float(x[i]) & 0x7FFFFFFF;
     peak = magnitude > peak ? magnitude : peak;
   }
   const float amax = float_bits(peak);
   const bool finite = peak < 0x7F800000;
   if (!finite || amax < kQ8aTiny) {
-    for (int i = 0; i < kQ8aValues; ++i) q[i] = 0;
-    half_sums[0] = 0;
-    half_sums[1] = 0;
+    for (int i = 0; i < n; ++i) q[i] = 0;
+    for (int h = 0; h < n / kQ8aHalfValues; ++h) half_sums[h] = 0;
     return finite ? 0.0F : float_bits(0x7FC00000);
   }
   const float inverse = 127.0F / amax;
-  for (int h = 0; h < 2; ++h) {
+  for (int h = 0; h < n / kQ8aHalfValues; ++h) {
     int sum = 0;
     for (int i = kQ8aHalfValues * h; i < kQ8aHalfValues * (h + 1); ++i) {
       const int32_t rounded = round_half_even(x[i] * inverse);

@@ -24,6 +24,8 @@ struct FormatTQ2_0 {
   QUERN_CONST int kGroupValues = 32;
   QUERN_CONST int kQMin = -1;
   QUERN_CONST int kQMax = 2;
+  QUERN_CONST int kFactorMin = 1;
+  QUERN_CONST int kFactorMax = 1;
   QUERN_CONST bool kHasMin = false;
 
   QUERN_FN static void unpack_group(QUERN_BLOCK Block& b, int group, QUERN_LOCAL int8_t* q) {
@@ -32,9 +34,17 @@ struct FormatTQ2_0 {
     for (int j = 0; j < 32; ++j) q[j] = int8_t(((b.qs[first + j] >> shift) & 3) - 1);
   }
 
+  QUERN_FN static float block_scale(QUERN_BLOCK Block& b) { return float_from_f16(b.d); }
+
+  QUERN_FN static int group_factor(QUERN_BLOCK Block& b, int group) {
+    (void)b;
+    (void)group;
+    return 1;
+  }
+
   QUERN_FN static float group_scale(QUERN_BLOCK Block& b, int group) {
     (void)group;
-    return float_from_f16(b.d);
+    return block_scale(b);
   }
 };
 

@@ -92,6 +92,24 @@ TEST(Fused, GatedProductIsItsTwoOperations) {
   }
 }
 
+// Wide enough that super-blocks of the result are quantized with it, and too narrow for that.
+TEST(Fused, GatedProductBeforeSuperBlocks) {
+  for (const int64_t n_out : {256, 2048}) {
+    const RandomWeight gate = random_weight(FormatId::kQ4_K, n_out, 256, 1);
+    const RandomWeight up = random_weight(FormatId::kQ6_K, n_out, 256, 2);
+    const RandomWeight next = random_weight(FormatId::kQ4_K, 17, n_out, 3);
+    for (const int64_t n_rows : {1, 18}) {
+      SCOPED_TRACE(std::to_string(n_out) + " outputs, rows " + std::to_string(n_rows));
+      Random random(4);
+      const auto x = random.normals(static_cast<size_t>(256 * n_rows));
+      const auto expected = gated(*make_backend("scalar"), false, gate, up, next, x, n_rows);
+      for_backends([&](backend::Backend& backend) {
+        EXPECT_TRUE(same_bits(gated(backend, true, gate, up, next, x, n_rows), expected));
+      });
+    }
+  }
+}
+
 TEST(Fused, GatedProductOfAnOddWidth) {
   const RandomWeight gate = random_weight(FormatId::kQ4_0, 75, 64, 1);
   const RandomWeight up = random_weight(FormatId::kQ4_0, 75, 64, 2);
@@ -139,6 +157,44 @@ TEST_F(NormFirst, TheHintChangesNothing) {
   expect_no_difference([](backend::Backend&, const dispatch::Weight&, std::vector<float>&) {});
 }
 
+// The hint names a weight with super-blocks; the product after it also has one without.
+TEST(Fused, RowsAreReadyInOneFormOnly) {
+  constexpr int64_t kIn = 512;
+  constexpr int64_t kRows = 19;
+  const RandomWeight matrices[] = {random_weight(FormatId::kQ5_K, 33, kIn, 1),
+                                   random_weight(FormatId::kQ8_0, 16, kIn, 2),
+                                   random_weight(FormatId::kF16, 20, kIn, 3)};
+  Random random(2);
+  const auto x = random.normals(kIn * kRows);
+  const auto scale = random.normals(kIn);
+  const auto run = [&](backend::Backend& backend, size_t hinted) {
+    std::vector<std::unique_ptr<const dispatch::Weight>> weights;
+    for (const RandomWeight& matrix : matrices) weights.push_back(load(backend, matrix));
+    std::vector<float> y(x.size());
+    const dispatch::Weight* hint = hinted < weights.size() ? weights[hinted].get() : nullptr;
+    backend.rms_norm({x.data(), kIn, scale.data(), 1e-5F, y.data(), kIn, kRows, kIn, hint});
+    std::vector<float> products;
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      std::vector<std::vector<float>> parts;
+      std::vector<ops::MatmulOutput> outputs;
+      for (const auto& weight : weights) {
+        parts.emplace_back(static_cast<size_t>(kRows * weight->view.n_rows));
+        outputs.push_back({weight.get(), nullptr, parts.back().data(), weight->view.n_rows});
+      }
+      backend.matmul({y.data(), kIn, kRows, outputs});
+      for (const auto& part : parts) products.insert(products.end(), part.begin(), part.end());
+    }
+    CHECK(backend.finish_step().ok());
+    return products;
+  };
+  const auto expected = run(*make_backend("scalar"), 9);
+  for_backends([&](backend::Backend& backend) {
+    for (size_t hinted = 0; hinted <= 3; ++hinted) {
+      EXPECT_TRUE(same_bits(run(backend, hinted), expected)) << hinted;
+    }
+  });
+}
+
 TEST_F(NormFirst, WhatOtherOperationsWriteCounts) {
   expect_no_difference(
       [](backend::Backend& backend, const dispatch::Weight&, std::vector<float>& y) {
@@ -165,7 +221,8 @@ TEST_F(NormFirst, FewerRowsAndOtherRowsAreOtherRows) {
 
 // Attention over some positions, then the product of its result.
 std::vector<float> attend(backend::Backend& backend, bool hint, int64_t n_heads, int32_t head_dim,
-                          int32_t n_tokens, int32_t first_position) {
+                          int32_t n_tokens, int32_t first_position,
+                          FormatId format = FormatId::kQ8_0) {
   constexpr int32_t kPage = 32;
   constexpr int32_t kKvHeads = 2;
   const int64_t width = n_heads * head_dim;
@@ -179,7 +236,7 @@ std::vector<float> attend(backend::Backend& backend, bool hint, int64_t n_heads,
   for (int32_t p = 0; p < n_pages; ++p) pages.push_back(p);
   const std::vector<int32_t> tokens(static_cast<size_t>(n_tokens), 0);
   const ops::SequenceSlice slice = {0, n_tokens, first_position, pages};
-  const RandomWeight matrix = random_weight(FormatId::kQ8_0, 24, width, 1);
+  const RandomWeight matrix = random_weight(format, 24, width, 1);
   const auto weight = load(backend, matrix);
   CHECK(backend.begin_step({tokens, {&slice, 1}, {}}).ok());
   std::vector<float> y(q.size());
@@ -211,6 +268,18 @@ TEST(Fused, AttentionPreparesItsProduct) {
     for_backends([&](backend::Backend& backend) {
       EXPECT_TRUE(same_bits(
           attend(backend, true, s.n_heads, s.head_dim, s.n_tokens, s.first_position), expected));
+    });
+  }
+}
+
+// Heads that are whole super-blocks together, and heads that are not.
+TEST(Fused, AttentionPreparesItsProductInSuperBlocks) {
+  for (const int32_t head_dim : {64, 32}) {
+    SCOPED_TRACE(head_dim);
+    const auto expected =
+        attend(*make_backend("scalar"), false, 8, head_dim, 19, 11, FormatId::kQ4_K);
+    for_backends([&](backend::Backend& backend) {
+      EXPECT_TRUE(same_bits(attend(backend, true, 8, head_dim, 19, 11, FormatId::kQ4_K), expected));
     });
   }
 }

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
 
 #include "kernels/cpu/cpu_rows.h"
+#include "kernels/cpu/cpu_scratch.h"
 #include "kernels/dispatch/kernel_registry.h"
 #include "kernels/formats/activation_q8.h"
 #include "tests/kernels/cpu/kernel_fixture.h"
@@ -391,44 +393,94 @@ TEST(OpRows, SelectOutputsCopiesRows) {
   EXPECT_TRUE(same_bits(std::span(y).last(10), std::span(x).subspan(80, 10)));
 }
 
+// Instruction sets that a cap leaves.
+hardware::IsaMask mask_of(std::string_view cap) {
+  hardware::IsaMask mask;
+  for (int i = 0; cap != "scalar" && i < static_cast<int>(hardware::Isa::kCount); ++i) {
+    mask = mask | hardware::IsaMask(static_cast<hardware::Isa>(i));
+    if (hardware::isa_name(static_cast<hardware::Isa>(i)) == cap) break;
+  }
+  return mask;
+}
+
+constexpr int64_t kQuantizedRows = 3;
+
+// Rows of x in both forms, quantized by the kernels that a cap leaves.
+cpu::ActivationStore quantized(std::string_view cap, std::span<const float> x, int64_t n_in) {
+  const cpu::ActivationForms forms = {false, n_in % 32 == 0, n_in % cpu::kSuperValues == 0};
+  cpu::ActivationStore store;
+  CHECK(store.reserve(forms, kQuantizedRows, n_in).ok());
+  const cpu::QuantizeTask task = store.task(forms, x.data(), n_in, 0, n_in);
+  cpu::best_quantize(mask_of(cap))(task, 0, kQuantizedRows);
+  return store;
+}
+
+std::vector<std::string> runnable_caps() {
+  std::vector<std::string> caps;
+  for (const std::string& cap : isa_caps()) {
+    if (this_machine().cpu.isa.contains(mask_of(cap))) caps.push_back(cap);
+  }
+  return caps;
+}
+
 // The kernels' quantization is that of formats/block_q8a.h.
 TEST(OpRows, QuantizationFollowsTheDefinition) {
   constexpr int64_t kIn = 320;
-  const auto x = mixed_values(kIn * 3, 5, 4.0F);
-  for (const std::string& cap : isa_caps()) {
-    const hardware::HardwareProfile& profile = this_machine();
-    hardware::IsaMask mask;
-    for (int i = 0; cap != "scalar" && i < static_cast<int>(hardware::Isa::kCount); ++i) {
-      mask = mask | hardware::IsaMask(static_cast<hardware::Isa>(i));
-      if (hardware::isa_name(static_cast<hardware::Isa>(i)) == cap) break;
-    }
-    if (!profile.cpu.isa.contains(mask)) continue;
-    std::vector<int8_t> q(kIn * 3);
-    std::vector<float> d(30), sum_d32(30), sum_d16(60);
-    std::vector<int32_t> neg32(30), neg16(60);
-    cpu::best_quantize(mask)(
-        {x.data(),
-         kIn,
-         kIn,
-         {q.data(), d.data(), sum_d32.data(), neg32.data(), sum_d16.data(), neg16.data(), kIn, 10}},
-        0, 3);
-    for (size_t r = 0; r < 3; ++r) {
+  const auto x = mixed_values(kIn * kQuantizedRows, 5, 4.0F);
+  for (const std::string& cap : runnable_caps()) {
+    const cpu::ActivationStore store = quantized(cap, x, kIn);
+    for (int64_t r = 0; r < kQuantizedRows; ++r) {
+      const cpu::QuantizedRows row = cpu::from_row(store.rows(), r);
       int8_t expected_q[kIn];
       float expected_d[10];
       int16_t sums[20];
-      formats::quantize_activations(x.data() + r * kIn, kIn, {expected_q, expected_d, sums});
-      EXPECT_EQ(std::memcmp(expected_q, q.data() + r * kIn, kIn), 0) << cap;
-      EXPECT_TRUE(same_bits({expected_d, 10}, {d.data() + r * 10, 10})) << cap;
+      formats::quantize_activations(x.data() + r * kIn, kIn, 32, {expected_q, expected_d, sums});
+      EXPECT_EQ(std::memcmp(expected_q, row.q, kIn), 0) << cap;
+      EXPECT_TRUE(same_bits({expected_d, 10}, {row.d, 10})) << cap;
       for (size_t h = 0; h < 20; ++h) {
-        EXPECT_EQ(neg16[r * 20 + h], -sums[h]) << cap;
+        EXPECT_EQ(row.neg_sum16[h], -sums[h]) << cap;
         const float product = static_cast<float>(sums[h]) * expected_d[h / 2];
-        EXPECT_TRUE(same_bits({&product, 1}, {&sum_d16[r * 20 + h], 1})) << cap;
+        EXPECT_TRUE(same_bits({&product, 1}, {&row.sum_d16[h], 1})) << cap;
       }
       for (size_t b = 0; b < 10; ++b) {
         const int sum = sums[2 * b] + sums[2 * b + 1];
-        EXPECT_EQ(neg32[r * 10 + b], -sum) << cap;
+        EXPECT_EQ(row.neg_sum32[b], -sum) << cap;
         const float product = static_cast<float>(sum) * expected_d[b];
-        EXPECT_TRUE(same_bits({&product, 1}, {&sum_d32[r * 10 + b], 1})) << cap;
+        EXPECT_TRUE(same_bits({&product, 1}, {&row.sum_d32[b], 1})) << cap;
+      }
+    }
+  }
+}
+
+// An f32 whose upper 16 bits are these.
+float bf16_value(uint32_t bits) { return std::bit_cast<float>(bits << 16); }
+
+TEST(OpRows, QuantizationInSuperBlocksFollowsTheDefinition) {
+  constexpr int64_t kIn = 768;
+  auto x = mixed_values(kIn * kQuantizedRows, 6, 4.0F);
+  // Sums as large as they get, of both signs.
+  std::fill_n(x.begin() + kIn, 16, 1e30F);
+  std::fill_n(x.begin() + kIn + 16, 16, -1e30F);
+  for (const std::string& cap : runnable_caps()) {
+    const cpu::ActivationStore store = quantized(cap, x, kIn);
+    const cpu::SuperRows& rows = store.super_rows();
+    for (int64_t r = 0; r < kQuantizedRows; ++r) {
+      int8_t expected_q[kIn];
+      float expected_d[3];
+      int16_t sums[48];
+      formats::quantize_activations(x.data() + r * kIn, kIn, 256, {expected_q, expected_d, sums});
+      for (int64_t b = 0; b < 3; ++b) {
+        const cpu::SuperRows block = cpu::from_row(rows, b * rows.block_rows + r);
+        EXPECT_EQ(std::memcmp(expected_q + 256 * b, block.q, 256), 0) << cap;
+        EXPECT_TRUE(same_bits({expected_d + b, 1}, {block.d, 1})) << cap;
+        for (int64_t h = 0; h < 16; ++h) {
+          EXPECT_EQ(block.sums[h], sums[16 * b + h]) << cap;
+          const float low = bf16_value(block.sum_parts[h] & 0xFFFF);
+          const float high = bf16_value(block.sum_parts[h] >> 16);
+          EXPECT_EQ(low + high, static_cast<float>(sums[16 * b + h])) << cap;
+          EXPECT_EQ(std::fmod(high, 16.0F), 0.0F) << cap;
+          EXPECT_LE(std::fabs(low), 8.0F) << cap;
+        }
       }
     }
   }

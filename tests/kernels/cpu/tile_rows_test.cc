@@ -24,16 +24,16 @@ struct TileFormat {
 constexpr TileFormat kTileFormats[] = {
     {FormatId::kQ4_0, &MatmulKernels::q4_0},       {FormatId::kQ4_1, &MatmulKernels::q4_1},
     {FormatId::kQ5_0, &MatmulKernels::q5_0},       {FormatId::kQ5_1, &MatmulKernels::q5_1},
-    {FormatId::kQ8_0, &MatmulKernels::q8_0},       {FormatId::kQ3_K, &MatmulKernels::q3_k},
-    {FormatId::kQ4_K, &MatmulKernels::q4_k},       {FormatId::kQ5_K, &MatmulKernels::q5_k},
-    {FormatId::kQ6_K, &MatmulKernels::q6_k},       {FormatId::kIQ4_NL, &MatmulKernels::iq4_nl},
-    {FormatId::kIQ4_XS, &MatmulKernels::iq4_xs},   {FormatId::kMXFP4, &MatmulKernels::mxfp4},
-    {FormatId::kNVFP4, &MatmulKernels::nvfp4},     {FormatId::kIQ1_S, &MatmulKernels::iq1_s},
-    {FormatId::kIQ1_M, &MatmulKernels::iq1_m},     {FormatId::kIQ2_XXS, &MatmulKernels::iq2_xxs},
-    {FormatId::kIQ2_XS, &MatmulKernels::iq2_xs},   {FormatId::kIQ2_S, &MatmulKernels::iq2_s},
-    {FormatId::kIQ3_XXS, &MatmulKernels::iq3_xxs}, {FormatId::kIQ3_S, &MatmulKernels::iq3_s},
-    {FormatId::kTQ1_0, &MatmulKernels::tq1_0},     {FormatId::kTQ2_0, &MatmulKernels::tq2_0},
-    {FormatId::kQ1_0, &MatmulKernels::q1_0},
+    {FormatId::kQ8_0, &MatmulKernels::q8_0},       {FormatId::kQ2_K, &MatmulKernels::q2_k},
+    {FormatId::kQ3_K, &MatmulKernels::q3_k},       {FormatId::kQ4_K, &MatmulKernels::q4_k},
+    {FormatId::kQ5_K, &MatmulKernels::q5_k},       {FormatId::kQ6_K, &MatmulKernels::q6_k},
+    {FormatId::kIQ4_NL, &MatmulKernels::iq4_nl},   {FormatId::kIQ4_XS, &MatmulKernels::iq4_xs},
+    {FormatId::kMXFP4, &MatmulKernels::mxfp4},     {FormatId::kNVFP4, &MatmulKernels::nvfp4},
+    {FormatId::kIQ1_S, &MatmulKernels::iq1_s},     {FormatId::kIQ1_M, &MatmulKernels::iq1_m},
+    {FormatId::kIQ2_XXS, &MatmulKernels::iq2_xxs}, {FormatId::kIQ2_XS, &MatmulKernels::iq2_xs},
+    {FormatId::kIQ2_S, &MatmulKernels::iq2_s},     {FormatId::kIQ3_XXS, &MatmulKernels::iq3_xxs},
+    {FormatId::kIQ3_S, &MatmulKernels::iq3_s},     {FormatId::kTQ1_0, &MatmulKernels::tq1_0},
+    {FormatId::kTQ2_0, &MatmulKernels::tq2_0},     {FormatId::kQ1_0, &MatmulKernels::q1_0},
 };
 
 std::vector<float> multiply_with(MatmulFn kernel, const RandomWeight& weight,
@@ -42,8 +42,10 @@ std::vector<float> multiply_with(MatmulFn kernel, const RandomWeight& weight,
   const cpu::FormatKernels& format = cpu::format_kernels(view.format->id);
   cpu::ActivationStore activations;
   cpu::WorkerScratch workers(1);
-  CHECK(activations.reserve(n_rows, view.n_cols).ok() && workers.reserve_matmul(0).ok());
-  cpu::kScalarOps.quantize({x.data(), view.n_cols, view.n_cols, activations.rows()}, 0, n_rows);
+  const auto forms = cpu::ActivationForms::of(format.input);
+  CHECK(activations.reserve(forms, n_rows, view.n_cols).ok() && workers.reserve_matmul(0).ok());
+  const cpu::QuantizeTask quantize = activations.task(forms, x.data(), view.n_cols, 0, view.n_cols);
+  cpu::kScalarOps.quantize(quantize, 0, n_rows);
   std::vector<float> y(static_cast<size_t>(n_rows * view.n_rows));
   cpu::MatmulTask task{};
   task.weight = view.data;
@@ -53,6 +55,7 @@ std::vector<float> multiply_with(MatmulFn kernel, const RandomWeight& weight,
   task.format = &format.panel;
   task.oracle = format.oracle;
   task.xq = activations.rows();
+  task.xs = activations.super_rows();
   task.n_rows = n_rows;
   task.y = y.data();
   task.y_stride = view.n_rows;

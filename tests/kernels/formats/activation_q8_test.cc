@@ -19,12 +19,14 @@ struct Quantized {
   std::vector<int16_t> half_sums;
 };
 
-Quantized quantize(const std::vector<float>& x) {
+Quantized quantize(const std::vector<float>& x, int block_values = kQ8aValues) {
   const auto n = static_cast<int64_t>(x.size());
-  const auto blocks = static_cast<size_t>(activation_blocks(n));
-  Quantized out{std::vector<int8_t>(32 * blocks, 99), std::vector<float>(blocks, 99.0F),
-                std::vector<int16_t>(2 * blocks, 99)};
-  quantize_activations(x.data(), n, {out.q.data(), out.d.data(), out.half_sums.data()});
+  const auto blocks = static_cast<size_t>(activation_blocks(n, block_values));
+  const auto values = static_cast<size_t>(block_values);
+  Quantized out{std::vector<int8_t>(values * blocks, 99), std::vector<float>(blocks, 99.0F),
+                std::vector<int16_t>(values / 16 * blocks, 99)};
+  quantize_activations(x.data(), n, block_values,
+                       {out.q.data(), out.d.data(), out.half_sums.data()});
   return out;
 }
 
@@ -35,24 +37,27 @@ std::vector<float> block_with(float value, float rest = 0.0F) {
 }
 
 TEST(ActivationQ8Test, FollowsTheWrittenRule) {
+  constexpr size_t kValues = 32 * 200;
   std::mt19937 generator(3);
-  for (const float deviation : {1e-25F, 1e-3F, 1.0F, 1e4F, 1e30F}) {
-    std::normal_distribution<float> normal(0.0F, deviation);
-    std::vector<float> x(32 * 200);
-    for (float& v : x) v = normal(generator);
-    const Quantized out = quantize(x);
-    for (size_t b = 0; b < 200; ++b) {
-      float amax = 0;
-      for (size_t i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(x[32 * b + i]));
-      ASSERT_EQ(out.d[b], amax / 127.0F);
-      int sums[2] = {0, 0};
-      for (size_t i = 0; i < 32; ++i) {
-        const float scaled = x[32 * b + i] * (127.0F / amax);
-        ASSERT_EQ(float(out.q[32 * b + i]), std::nearbyintf(scaled));
-        sums[i / 16] += out.q[32 * b + i];
+  for (const int block_values : {kQ8aValues, kQ8aSuperValues}) {
+    const auto n = static_cast<size_t>(block_values);
+    for (const float deviation : {1e-25F, 1e-3F, 1.0F, 1e4F, 1e30F}) {
+      std::normal_distribution<float> normal(0.0F, deviation);
+      std::vector<float> x(kValues);
+      for (float& v : x) v = normal(generator);
+      const Quantized out = quantize(x, block_values);
+      for (size_t b = 0; b < kValues / n; ++b) {
+        float amax = 0;
+        for (size_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[n * b + i]));
+        ASSERT_EQ(out.d[b], amax / 127.0F);
+        std::vector<int> sums(n / 16);
+        for (size_t i = 0; i < n; ++i) {
+          const float scaled = x[n * b + i] * (127.0F / amax);
+          ASSERT_EQ(float(out.q[n * b + i]), std::nearbyintf(scaled));
+          sums[i / 16] += out.q[n * b + i];
+        }
+        for (size_t h = 0; h < sums.size(); ++h) ASSERT_EQ(out.half_sums[n / 16 * b + h], sums[h]);
       }
-      ASSERT_EQ(out.half_sums[2 * b], sums[0]);
-      ASSERT_EQ(out.half_sums[2 * b + 1], sums[1]);
     }
   }
 }
