@@ -1,8 +1,12 @@
-// The assembler copies the file into the read-only data of this object: no generated source of
+// The assembler copies the files into the read-only data of this object: no generated source of
 // millions of characters, and the compiler never sees the bytes.
 #include "models/loader/embedded_model.h"
 
-#ifdef QUERN_DEMO_MODEL_PATH
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#ifdef QUERN_DEMO_MODELS
 
 #ifdef __APPLE__
 #define QUERN_DATA_SECTION ".const_data\n"
@@ -14,38 +18,68 @@
 #define QUERN_SYMBOL(name) name
 #endif
 
-asm(QUERN_DATA_SECTION ".balign 64\n"
-    ".globl " QUERN_SYMBOL("quern_demo_model_begin") "\n"
-    ".globl " QUERN_SYMBOL("quern_demo_model_end") "\n"
-    QUERN_SYMBOL("quern_demo_model_begin") ":\n"
-    ".incbin \"" QUERN_DEMO_MODEL_PATH "\"\n"
-    QUERN_SYMBOL("quern_demo_model_end") ":\n"
-    ".byte 0\n" QUERN_CODE_SECTION);
+#define QUERN_EMBED(symbol, path) \
+  asm(QUERN_DATA_SECTION ".balign 64\n"                    \
+      ".globl " QUERN_SYMBOL(symbol "_begin") "\n"         \
+      ".globl " QUERN_SYMBOL(symbol "_end") "\n"           \
+      QUERN_SYMBOL(symbol "_begin") ":\n"                  \
+      ".incbin \"" path "\"\n"                             \
+      QUERN_SYMBOL(symbol "_end") ":\n"                    \
+      ".byte 0\n" QUERN_CODE_SECTION);
+
+#ifdef QUERN_HAS_TALES
+QUERN_EMBED("quern_tales", QUERN_DEMO_MODELS "/tales5M.gguf")
+#endif
+QUERN_EMBED("quern_stories", QUERN_DEMO_MODELS "/stories260K.gguf")
 
 extern "C" {
-extern const std::byte quern_demo_model_begin[];
-extern const std::byte quern_demo_model_end[];
+extern const std::byte quern_tales_begin[];
+extern const std::byte quern_tales_end[];
+extern const std::byte quern_stories_begin[];
+extern const std::byte quern_stories_end[];
 }
 
-namespace quern::loader {
-
-std::span<const std::byte> embedded_model() {
-  return {quern_demo_model_begin,
-          static_cast<size_t>(quern_demo_model_end - quern_demo_model_begin)};
-}
-
-}  // namespace quern::loader
-
+#undef QUERN_EMBED
 #undef QUERN_DATA_SECTION
 #undef QUERN_CODE_SECTION
 #undef QUERN_SYMBOL
 
-#else
+#endif
 
 namespace quern::loader {
 
-std::span<const std::byte> embedded_model() { return {}; }
+std::span<const EmbeddedModel> embedded_models() {
+#ifdef QUERN_DEMO_MODELS
+  static const EmbeddedModel kModels[] = {
+#ifdef QUERN_HAS_TALES
+      {"tales5m", {quern_tales_begin, static_cast<size_t>(quern_tales_end - quern_tales_begin)}},
+#endif
+      {"stories260k",
+       {quern_stories_begin, static_cast<size_t>(quern_stories_end - quern_stories_begin)}},
+  };
+  return kModels;
+#else
+  return {};
+#endif
+}
+
+std::span<const std::byte> embedded_model(std::string_view name) {
+  const auto models = embedded_models();
+  const auto found = std::find_if(models.begin(), models.end(),
+                                  [&](const EmbeddedModel& model) { return model.name == name; });
+  return found == models.end() ? std::span<const std::byte>() : found->bytes;
+}
+
+Result<std::shared_ptr<const gguf::GgufFile>> open_file_or_embedded(const std::string& path) {
+  if (path.empty()) {
+    const EmbeddedModel model =
+        embedded_models().empty() ? EmbeddedModel{} : embedded_models().front();
+    return gguf::GgufFile::from_bytes(model.bytes, "embedded demo model");
+  }
+  const auto bytes = embedded_model(path);
+  std::error_code ignored;
+  if (bytes.empty() || std::filesystem::exists(path, ignored)) return gguf::GgufFile::open(path);
+  return gguf::GgufFile::from_bytes(bytes, "embedded model " + path);
+}
 
 }  // namespace quern::loader
-
-#endif

@@ -330,9 +330,7 @@ Status bench(const Process& process, const BenchArguments& arguments) {
                                options.isa, cpu::pinning_of(options.pin)}));
   TimedBackend timed(*backend);
   backend::Backend& used = arguments.operations ? static_cast<backend::Backend&>(timed) : *backend;
-  auto file = arguments.model.empty()
-                  ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
-                  : gguf::GgufFile::open(arguments.model);
+  auto file = loader::open_file_or_embedded(arguments.model);
   if (!file.ok()) return file.error();
   QUERN_ASSIGN_OR_RETURN(setting.size,
                          loader::model_size(**file, *ops::kv_format_of(options.kv_format)));
@@ -375,7 +373,8 @@ Status bench(const Process& process, const BenchArguments& arguments) {
 Action define_bench(CLI::App& app, const Process& process) {
   auto arguments = std::make_shared<BenchArguments>(app);
   constexpr int32_t kMost = 1 << 20;
-  app.add_option("MODEL", arguments->model, "GGUF file; the embedded demo model when absent");
+  app.add_option("MODEL", arguments->model,
+                 "GGUF file, or the name of an embedded model; a demo model when absent");
   app.add_option("-p,--prompt", arguments->prompts, "prompt lengths to measure; 0: none [512]")
       ->delimiter(',')
       ->check(CLI::Range(0, kMost));

@@ -10,6 +10,7 @@
 #include "models/fit/recommend.h"
 #include "models/fit/same_model.h"
 #include "models/gguf/name_rules.h"
+#include "models/loader/embedded_model.h"
 #include "server/cli/interrupt.h"
 #include "server/cli/progress.h"
 #include "server/cli/session.h"
@@ -73,7 +74,7 @@ class Chooser {
  private:
   Status open_all(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
-      QUERN_ASSIGN_OR_RETURN(File file, open_model_file(name));
+      QUERN_ASSIGN_OR_RETURN(File file, loader::open_file_or_embedded(name));
       if (!files_.empty()) QUERN_RETURN_IF_ERROR(check_same(*file));
       if (reference_ == nullptr && fit::is_full_precision(*file)) reference_ = file;
       files_.push_back(std::move(file));

@@ -49,9 +49,7 @@ Result<std::unique_ptr<EvaluatedModel>> open_evaluated(const options::Options& o
       out->backend,
       cpu::create_cpu_backend({profile, evaluation_threads(options, profile), options.kernel,
                                options.isa, cpu::pinning_of(options.pin)}));
-  auto file = path.empty()
-                  ? gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model")
-                  : gguf::GgufFile::open(path);
+  auto file = loader::open_file_or_embedded(path);
   if (!file.ok()) return file.error();
   QUERN_ASSIGN_OR_RETURN(out->model, loader::Model::load(*file, *out->backend));
   if (context > out->model->facts().context_length) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "config/hardware/cpu_probe.h"
+#include "models/loader/embedded_model.h"
 #include "models/loader/memory_estimate.h"
 #include "server/api/app/describe_model.h"
 #include "server/http/message.h"
@@ -97,7 +98,7 @@ Result<Candidate> read_header(const std::string& path, const std::string& alias,
                               const options::Options& options, const SessionNeeds& needs,
                               bool only_one) {
   Candidate out;
-  QUERN_ASSIGN_OR_RETURN(out.file, open_model_file(path));
+  QUERN_ASSIGN_OR_RETURN(out.file, loader::open_file_or_embedded(path));
   const auto kv_format = *ops::kv_format_of(options.kv_format);
   const auto sized = loader::model_size(*out.file, kv_format);
   if (!sized.ok()) return sized.error().with_context(out.file->label());

@@ -54,13 +54,6 @@ std::string count_text(uint64_t n) {
 
 }  // namespace
 
-Result<std::shared_ptr<const gguf::GgufFile>> open_model_file(const std::string& path) {
-  if (path.empty()) {
-    return gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model");
-  }
-  return gguf::GgufFile::open(path);
-}
-
 Result<std::unique_ptr<Session>> open_session(const Process& process,
                                               const options::Options& options,
                                               const SessionNeeds& needs) {
@@ -72,7 +65,7 @@ Result<std::unique_ptr<Session>> open_session(const Process& process,
                                          : session->profile.profile.cpu.physical_cores;
   std::shared_ptr<const gguf::GgufFile> file = needs.file;
   if (file == nullptr) {
-    QUERN_ASSIGN_OR_RETURN(file, open_model_file(options.model));
+    QUERN_ASSIGN_OR_RETURN(file, loader::open_file_or_embedded(options.model));
   }
   loader::LoadOptions load_options;
   load_options.context_length = options.context_size;

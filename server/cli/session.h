@@ -46,9 +46,6 @@ struct SessionNeeds {
   std::shared_ptr<const gguf::GgufFile> file = nullptr;  // opened already; null: options.model is
 };
 
-// The file that options.model names, or the embedded demo model.
-Result<std::shared_ptr<const gguf::GgufFile>> open_model_file(const std::string& path);
-
 Result<std::unique_ptr<Session>> open_session(const Process& process,
                                               const options::Options& options,
                                               const SessionNeeds& needs);

@@ -20,15 +20,8 @@ struct TokenizeArguments {
   bool json = false;
 };
 
-Result<std::shared_ptr<const gguf::GgufFile>> open_model(const std::string& path) {
-  if (path.empty()) {
-    return gguf::GgufFile::from_bytes(loader::embedded_model(), "embedded demo model");
-  }
-  return gguf::GgufFile::open(path);
-}
-
 Status print_tokens(const Process& process, const TokenizeArguments& arguments) {
-  QUERN_ASSIGN_OR_RETURN(const auto file, open_model(arguments.model));
+  QUERN_ASSIGN_OR_RETURN(const auto file, loader::open_file_or_embedded(arguments.model));
   QUERN_ASSIGN_OR_RETURN(const auto tokenizer,
                          tokenizer::Tokenizer::from_metadata(file->metadata()));
   std::string text = arguments.text;
@@ -61,7 +54,8 @@ Status print_tokens(const Process& process, const TokenizeArguments& arguments) 
 Action define_tokenize(CLI::App& app, const Process& process) {
   auto arguments = std::make_shared<TokenizeArguments>();
   app.add_option("-m,--model", arguments->model,
-                 "GGUF file whose vocabulary to use; the embedded demo model when absent");
+                 "GGUF file whose vocabulary to use, or the name of an embedded model; a demo "
+                 "model when absent");
   CLI::Option* text = app.add_option("TEXT", arguments->text, "text; standard input when absent");
   app.add_flag("--bos", arguments->bos, "put the beginning-of-text token first");
   app.add_flag("--special", arguments->special, "recognise control tokens in the text");

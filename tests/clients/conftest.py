@@ -34,10 +34,10 @@ def model(openai_client):
 
 @pytest.fixture(scope="session")
 def expected_text():
-    """What the author of the demo model published: 256 tokens at temperature 0."""
+    """What the author of stories260K published: 256 tokens at temperature 0."""
     path = os.environ.get("QUERN_TEST_EXPECTED")
     if not path:
-        pytest.skip("QUERN_TEST_EXPECTED is not set: another model than the demo model is served")
+        pytest.skip("QUERN_TEST_EXPECTED is not set: another model than stories260k is served")
     with open(path, encoding="utf-8", newline="") as file:
         return file.read().removesuffix("\n")  # which ends the output of the program, not the text
 

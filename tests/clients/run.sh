@@ -36,6 +36,12 @@ fi
 # Node resolves packages beside the script, so the scripts run from where the packages are.
 cp "$here"/*.mjs "$work/"
 
+# The published text belongs to this model only.
+if [ $# = 0 ]; then
+  set -- -m stories260k
+  export QUERN_TEST_EXPECTED="$root/tests/golden/demo/expected_greedy.txt"
+fi
+
 log=$work/server.log
 "$binary" serve --port 0 "$@" >"$log" 2>&1 &
 server=$!
@@ -52,10 +58,6 @@ while [ -z "$url" ]; do
 done
 
 export QUERN_TEST_URL="$url"
-# The published text belongs to the demo model only.
-if [ $# = 0 ]; then
-  export QUERN_TEST_EXPECTED="$root/tests/golden/demo/expected_greedy.txt"
-fi
 failed=0
 "$work/venv/bin/python" -m pytest -q -p no:cacheprovider "$here" || failed=1
 for script in "$work"/*.test.mjs; do

@@ -69,7 +69,8 @@ std::optional<std::string> walk(const quern::tokenizer::Tokenizer& tokenizer,
 int main(int argc, char** argv) {
   int n_texts = 5;
   if (argc > 1) std::from_chars(argv[1], argv[1] + std::string_view(argv[1]).size(), n_texts);
-  const auto file = quern::gguf::GgufFile::from_bytes(quern::loader::embedded_model(), "demo");
+  const auto file =
+      quern::gguf::GgufFile::from_bytes(quern::loader::embedded_model("stories260k"), "demo");
   if (!file.ok()) return 1;
   const auto tokenizer = quern::tokenizer::Tokenizer::from_metadata((*file)->metadata());
   if (!tokenizer.ok()) return 1;

@@ -14,12 +14,14 @@ namespace {
 class ConstrainedModelTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
+    if (loader::embedded_model("stories260k").empty()) {
+      GTEST_SKIP() << "built without the demo model";
+    }
     profile_ = hardware::probe_hardware();
     auto backend = cpu::create_cpu_backend({.profile = profile_, .threads = 2});
     ASSERT_TRUE(backend.ok());
     backend_ = std::move(*backend);
-    auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+    auto file = gguf::GgufFile::from_bytes(loader::embedded_model("stories260k"), "demo");
     ASSERT_TRUE(file.ok());
     auto model = loader::Model::load(*file, *backend_);
     ASSERT_TRUE(model.ok());

@@ -57,12 +57,12 @@ Answer answer_of(Engine& engine, int64_t max_tokens) {
 class ForcedRow : public testing::TestWithParam<std::string> {};
 
 TEST_P(ForcedRow, TellsThePublishedStory) {
-  ASSERT_FALSE(loader::embedded_model().empty());
+  ASSERT_FALSE(loader::embedded_model("stories260k").empty());
   const hardware::HardwareProfile profile = hardware::probe_hardware();
   const std::string forced[] = {GetParam()};
   auto backend = cpu::create_cpu_backend({.profile = profile, .threads = 2, .forced_rows = forced});
   ASSERT_TRUE(backend.ok()) << backend.error().message();
-  auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+  auto file = gguf::GgufFile::from_bytes(loader::embedded_model("stories260k"), "demo");
   auto model = loader::Model::load(*file, **backend);
   ASSERT_TRUE(model.ok()) << model.error().message();
   const std::string row = GetParam().substr(GetParam().find('=') + 1);
@@ -103,7 +103,7 @@ INSTANTIATE_TEST_SUITE_P(Rows, ForcedRow, testing::ValuesIn(rows_of_this_machine
 class LostFile : public testing::Test {
  protected:
   void SetUp() override {
-    const auto bytes = loader::embedded_model();
+    const auto bytes = loader::embedded_model("stories260k");
     ASSERT_FALSE(bytes.empty());
     std::ofstream(path_, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
@@ -135,7 +135,7 @@ TEST_F(LostFile, TruncationWhileServedEndsThatModelsRequestsOnly) {
 
   // The process and another model live on.
   auto other_backend = cpu::create_cpu_backend({.profile = profile, .threads = 2});
-  auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+  auto file = gguf::GgufFile::from_bytes(loader::embedded_model("stories260k"), "demo");
   auto model = loader::Model::load(*file, **other_backend);
   ASSERT_TRUE(model.ok());
   auto engine = Engine::create(*model, **other_backend, {});

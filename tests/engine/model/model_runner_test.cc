@@ -18,11 +18,13 @@ class ModelRunnerTest : public testing::TestWithParam<ops::KvFormat> {
   static constexpr int32_t kPages = 12;
 
   void SetUp() override {
-    if (loader::embedded_model().empty()) GTEST_SKIP() << "built without the demo model";
+    if (loader::embedded_model("stories260k").empty()) {
+      GTEST_SKIP() << "built without the demo model";
+    }
     auto backend = cpu::create_cpu_backend({.profile = hardware::probe_hardware(), .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.error().message();
     backend_ = std::move(*backend);
-    auto file = gguf::GgufFile::from_bytes(loader::embedded_model(), "demo");
+    auto file = gguf::GgufFile::from_bytes(loader::embedded_model("stories260k"), "demo");
     ASSERT_TRUE(file.ok());
     auto model = loader::Model::load(*file, *backend_);
     ASSERT_TRUE(model.ok()) << model.error().message();

@@ -1,4 +1,4 @@
-// Facts of a loaded model, and the demo model end to end: from file to the published text.
+// Facts of a loaded model, and the embedded models end to end: from file to the published text.
 #include "models/loader/model.h"
 
 #include <gmock/gmock.h>
@@ -73,11 +73,41 @@ TEST(Model, WeightsKeepTheFileAlive) {
   EXPECT_TRUE((*runner)->feed_for_last(std::vector<int32_t>{1, 5, 9}).ok());
 }
 
-TEST(EmbeddedModel, IsTheCommittedDemoModel) {
+TEST(EmbeddedModel, TheDefaultIsTheCommittedOne) {
+  if (embedded_model("tales5m").empty()) GTEST_SKIP() << "built without models/demo/tales5M.gguf";
+  EXPECT_EQ(embedded_models().front().name, "tales5m");
+  const std::string on_disk =
+      read_text(std::filesystem::path(QUERN_SOURCE_DIR) / "models/demo/tales5M.gguf");
+  const auto bytes = embedded_model("tales5m");
+  ASSERT_EQ(bytes.size(), on_disk.size());
+  EXPECT_TRUE(
+      std::equal(bytes.begin(), bytes.end(), reinterpret_cast<const std::byte*>(on_disk.data())));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes.data()) % 64, 0U);
+}
+
+TEST(EmbeddedModel, NamesOpenItUnlessAFileIsCalledSo) {
+  const auto by_default = open_file_or_embedded("");
+  ASSERT_TRUE(by_default.ok()) << by_default.error().message();
+  EXPECT_TRUE((*by_default)->metadata().get_string("general.name").ok());
+  const auto named = open_file_or_embedded("stories260k");
+  ASSERT_TRUE(named.ok()) << named.error().message();
+  EXPECT_EQ((*named)->metadata().get_string("general.name").value(), "stories260K");
+  const auto unknown = open_file_or_embedded("stories260m");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(unknown.error().message().find("stories260m"), std::string::npos);
+
+  const std::filesystem::path file = "stories260k";  // in the working directory of the test
+  std::ofstream(file) << "no model";
+  const auto shadowed = open_file_or_embedded(file.string());
+  std::filesystem::remove(file);
+  EXPECT_FALSE(shadowed.ok());
+}
+
+TEST(EmbeddedModel, HoldsThePublishedWeights) {
   const auto path = std::filesystem::path(QUERN_SOURCE_DIR) / "models/demo/stories260K.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
   const std::string on_disk = read_text(path);
-  const auto bytes = embedded_model();
+  const auto bytes = embedded_model("stories260k");
   ASSERT_EQ(bytes.size(), on_disk.size());
   EXPECT_TRUE(
       std::equal(bytes.begin(), bytes.end(), reinterpret_cast<const std::byte*>(on_disk.data())));
@@ -107,9 +137,11 @@ TEST(DemoModel, WritesThePublishedStory) {
   const auto expected_path =
       std::filesystem::path(QUERN_SHARED_DATA_DIR) / "stories260K/expected_greedy.txt";
   if (!std::filesystem::exists(expected_path)) GTEST_SKIP() << expected_path << " is missing";
-  if (embedded_model().empty()) GTEST_SKIP() << "built without models/demo/stories260K.gguf";
+  if (embedded_model("stories260k").empty()) {
+    GTEST_SKIP() << "built without models/demo/stories260K.gguf";
+  }
   const std::string expected = read_text(expected_path);
-  const auto file = gguf::GgufFile::from_bytes(embedded_model(), "demo");
+  const auto file = gguf::GgufFile::from_bytes(embedded_model("stories260k"), "demo");
   ASSERT_TRUE(file.ok()) << file.error().message();
   for (const tests_support::NamedBackend& entry : tests_support::test_backends()) {
     SCOPED_TRACE(entry.name);

@@ -60,8 +60,8 @@ TEST(Bench, PrintsATable) {
 }
 
 TEST(Bench, SaysWhereTheTimeOfAStepWent) {
-  const Outcome outcome = run_quern({"bench", "-p", "0", "-n", "4", "-b", "1", "-c", "0", "-r", "2",
-                                     "--no-measure", "--operations", "--json"});
+  const Outcome outcome = run_quern({"bench", "stories260k", "-p", "0", "-n", "4", "-b", "1", "-c",
+                                     "0", "-r", "2", "--no-measure", "--operations", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const Json operations = parsed(outcome.out)["rows"][0]["operations"];
   ASSERT_FALSE(operations.empty());

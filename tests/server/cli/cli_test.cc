@@ -43,9 +43,9 @@ class ScratchFile {
   std::filesystem::path path_;
 };
 
-TEST(Run, PrintsThePublishedTextOfTheDemoModel) {
+TEST(Run, PrintsThePublishedTextOfStories260K) {
   ASSERT_FALSE(published_text().empty());
-  const Outcome outcome = run_quern({"run", "--temperature", "0", ""});
+  const Outcome outcome = run_quern({"run", "-m", "stories260k", "--temperature", "0", ""});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, published_text());
   EXPECT_EQ(outcome.err, "");
@@ -66,8 +66,8 @@ std::vector<std::string> isa_caps() {
 TEST(Run, SameBytesWithEveryInstructionSetAndThreadCount) {
   for (const std::string& cap : isa_caps()) {
     for (const char* threads : {"1", "2", "3"}) {
-      const Outcome outcome =
-          run_quern({"run", "--temperature", "0", "--isa", cap, "-t", threads, ""});
+      const Outcome outcome = run_quern(
+          {"run", "-m", "stories260k", "--temperature", "0", "--isa", cap, "-t", threads, ""});
       EXPECT_EQ(outcome.exit_code, 0) << cap << " with " << threads << " threads";
       EXPECT_EQ(outcome.out, published_text()) << cap << " with " << threads << " threads";
     }
@@ -94,7 +94,8 @@ TEST(Run, SpeculationChangesNoByte) {
       {"--speculative", "ngram", "--draft-max", "3"},
       {"--speculative", "draft", "--draft-model", demo}};
   for (std::vector<std::string> arguments : ways) {
-    arguments.insert(arguments.begin(), {"run", "--temperature", "0", "--verbose"});
+    arguments.insert(arguments.begin(),
+                     {"run", "-m", "stories260k", "--temperature", "0", "--verbose"});
     arguments.emplace_back("");
     const Outcome outcome = run_quern(arguments);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -104,7 +105,8 @@ TEST(Run, SpeculationChangesNoByte) {
 }
 
 TEST(Run, TakesEverySampler) {
-  const std::vector<std::string> base = {"run", "-s", "3", "-n", "40", "Once upon a time"};
+  const std::vector<std::string> base = {"run", "-m", "stories260k", "-s",
+                                         "3",   "-n", "40",          "Once upon a time"};
   const auto text_with = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = base;
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -212,7 +214,7 @@ TEST(Inspect, ListsTheDemoModel) {
 }
 
 TEST(Tokenize, PrintsIdsAndPieces) {
-  const Outcome outcome = run_quern({"tokenize", "--bos", "Once upon a time"});
+  const Outcome outcome = run_quern({"tokenize", "-m", "stories260k", "--bos", "Once upon a time"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, StartsWith("1\t<s>\n"));
 }
