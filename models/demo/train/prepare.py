@@ -5,6 +5,7 @@
 OUT/tokenizer.json  byte-level BPE with GPT-2's pieces, learned from both kinds of text
 OUT/train.bin       uint16 little-endian tokens; the top bit says that the token is context and not
                     to be learned (what a user says)
+OUT/scenes.bin      the same of scenes.py, for a stage of their own
 OUT/tales.bin, OUT/books.bin   the same, held out
 OUT/heldout-tales.txt, OUT/heldout-books.txt   the same as text, for `quern perplexity`
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import scenes
 import write_tales
 
 VOCABULARY = 2048
@@ -26,7 +28,8 @@ PIECE = 4000        # characters of a book in one document
 BOOKS_OVER = 3      # how often the books are repeated for each pass over the tales
 HELD_OUT_TALES = 150
 HELD_OUT_BOOK = 0.03
-TRAIN_SEED, HELD_OUT_SEED = 1, 1_000_003
+TRAIN_SEED, SCENE_SEED, HELD_OUT_SEED = 1, 5, 1_000_003
+N_SCENES = 30000    # of each kind
 
 
 def read_book(path):
@@ -76,10 +79,20 @@ def encode(tokenizer, document):
     return tokens
 
 
-def write_tokens(path, tokenizer, documents):
-    tokens = np.array([t for d in documents for t in encode(tokenizer, d)], dtype="<u2")
+def write_tokens(path, documents):
+    """`documents`: the tokens of each."""
+    tokens = np.array([token for document in documents for token in document], dtype="<u2")
     tokens.tofile(path)
     print(f"{path}: {len(documents)} documents, {len(tokens)} tokens")
+
+
+def scene_tokens(tokenizer, plots):
+    draw = random.Random(SCENE_SEED)
+    for _ in range(N_SCENES):
+        yield encode(tokenizer, scenes.scene(draw))
+        tokens = encode(tokenizer, scenes.beginning(draw, plots))
+        tokens[-1] |= CONTEXT  # the story is not at its end
+        yield tokens
 
 
 def main():
@@ -108,9 +121,10 @@ def main():
 
     documents += learned * BOOKS_OVER
     draw.shuffle(documents)
-    write_tokens(args.out / "train.bin", tokenizer, documents)
+    write_tokens(args.out / "train.bin", [encode(tokenizer, d) for d in documents])
+    write_tokens(args.out / "scenes.bin", list(scene_tokens(tokenizer, plots)))
     for name, held in (("tales", tales), ("books", held_out)):
-        write_tokens(args.out / f"{name}.bin", tokenizer, held)
+        write_tokens(args.out / f"{name}.bin", [encode(tokenizer, d) for d in held])
         (args.out / f"heldout-{name}.txt").write_text("\n\n".join(held) + "\n", encoding="utf-8")
 
 
