@@ -27,9 +27,7 @@
       QUERN_SYMBOL(symbol "_end") ":\n"                    \
       ".byte 0\n" QUERN_CODE_SECTION);
 
-#ifdef QUERN_HAS_TALES
 QUERN_EMBED("quern_tales", QUERN_DEMO_MODELS "/tales5M.gguf")
-#endif
 QUERN_EMBED("quern_stories", QUERN_DEMO_MODELS "/stories260K.gguf")
 
 extern "C" {
@@ -51,9 +49,7 @@ namespace quern::loader {
 std::span<const EmbeddedModel> embedded_models() {
 #ifdef QUERN_DEMO_MODELS
   static const EmbeddedModel kModels[] = {
-#ifdef QUERN_HAS_TALES
       {"tales5m", {quern_tales_begin, static_cast<size_t>(quern_tales_end - quern_tales_begin)}},
-#endif
       {"stories260k",
        {quern_stories_begin, static_cast<size_t>(quern_stories_end - quern_stories_begin)}},
   };
@@ -71,15 +67,13 @@ std::span<const std::byte> embedded_model(std::string_view name) {
 }
 
 Result<std::shared_ptr<const gguf::GgufFile>> open_file_or_embedded(const std::string& path) {
-  if (path.empty()) {
-    const EmbeddedModel model =
-        embedded_models().empty() ? EmbeddedModel{} : embedded_models().front();
-    return gguf::GgufFile::from_bytes(model.bytes, "embedded demo model");
-  }
-  const auto bytes = embedded_model(path);
+  std::string name = path;
+  if (name.empty()) name = embedded_models().empty() ? "demo" : embedded_models().front().name;
+  const auto bytes = embedded_model(name);
   std::error_code ignored;
-  if (bytes.empty() || std::filesystem::exists(path, ignored)) return gguf::GgufFile::open(path);
-  return gguf::GgufFile::from_bytes(bytes, "embedded model " + path);
+  const bool is_file = !path.empty() && (bytes.empty() || std::filesystem::exists(path, ignored));
+  if (is_file) return gguf::GgufFile::open(path);
+  return gguf::GgufFile::from_bytes(bytes, "embedded model " + name);
 }
 
 }  // namespace quern::loader

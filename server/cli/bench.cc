@@ -374,7 +374,7 @@ Action define_bench(CLI::App& app, const Process& process) {
   auto arguments = std::make_shared<BenchArguments>(app);
   constexpr int32_t kMost = 1 << 20;
   app.add_option("MODEL", arguments->model,
-                 "GGUF file, or the name of an embedded model; a demo model when absent");
+                 "GGUF file, or the name of an embedded model; tales5m when absent");
   app.add_option("-p,--prompt", arguments->prompts, "prompt lengths to measure; 0: none [512]")
       ->delimiter(',')
       ->check(CLI::Range(0, kMost));

@@ -171,7 +171,8 @@ Action define_run(CLI::App& app, const Process& process) {
       app.add_option("PROMPT", arguments->prompt, "text to continue; standard input when absent");
   app.footer(
       "\nExamples:\n"
-      "  quern run --temperature 0 \"\"                  the demo model, from nothing\n"
+      "  quern run --chat \"Tell me a story.\"            the demo model, tales5m\n"
+      "  quern run -m stories260k --temperature 0 \"\"   a smaller one, from nothing\n"
       "  quern run -m model.gguf --chat \"Why is the sky blue?\"\n"
       "  quern run -m model.gguf --lora adapter.gguf:0.8 \"SELECT\"\n"
       "  quern run -m model.gguf -n 100 < prompt.txt\n");

@@ -54,8 +54,8 @@ Status print_tokens(const Process& process, const TokenizeArguments& arguments) 
 Action define_tokenize(CLI::App& app, const Process& process) {
   auto arguments = std::make_shared<TokenizeArguments>();
   app.add_option("-m,--model", arguments->model,
-                 "GGUF file whose vocabulary to use, or the name of an embedded model; a demo "
-                 "model when absent");
+                 "GGUF file whose vocabulary to use, or the name of an embedded model; "
+                 "tales5m when absent");
   CLI::Option* text = app.add_option("TEXT", arguments->text, "text; standard input when absent");
   app.add_flag("--bos", arguments->bos, "put the beginning-of-text token first");
   app.add_flag("--special", arguments->special, "recognise control tokens in the text");

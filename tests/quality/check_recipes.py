@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Quantizes a small real model with every recipe and scores each file here and with llama.cpp.
 
-The model is the demo model with wide rows (wide_demo.py). For each recipe the table says the bits per
+The model is stories260K with wide rows (wide_demo.py). For each recipe the table says the bits per
 weight, the error of the weights that `quern fit` samples, this program's perplexity and KL divergence
 from the F32 file, llama-perplexity's perplexity on the same file and text, and their ratio. A recipe
 passes when both load the file and the perplexities differ by at most half a percent; exit code 1 if

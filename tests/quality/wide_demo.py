@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the demo model again with rows of 256 values, so that every recipe can be used on it.
+"""Writes stories260K again with rows of 256 values, so that every recipe can be used on it.
 
     wide_demo.py models/demo/stories260K.gguf wide.gguf
 
-The demo model's weights are real, and its rows of 64 and 172 are no whole blocks of the formats of
+Its weights are real, and its rows of 64 and 172 are no whole blocks of the formats of
 256. This one computes the same function with wider matrices, F32:
 
   residual stream  64 values become 256: padded with zeros and turned by a random orthogonal matrix,

@@ -74,7 +74,7 @@ TEST(Model, WeightsKeepTheFileAlive) {
 }
 
 TEST(EmbeddedModel, TheDefaultIsTheCommittedOne) {
-  if (embedded_model("tales5m").empty()) GTEST_SKIP() << "built without models/demo/tales5M.gguf";
+  ASSERT_FALSE(embedded_models().empty()) << "built without models/demo/tales5M.gguf";
   EXPECT_EQ(embedded_models().front().name, "tales5m");
   const std::string on_disk =
       read_text(std::filesystem::path(QUERN_SOURCE_DIR) / "models/demo/tales5M.gguf");
@@ -88,7 +88,7 @@ TEST(EmbeddedModel, TheDefaultIsTheCommittedOne) {
 TEST(EmbeddedModel, NamesOpenItUnlessAFileIsCalledSo) {
   const auto by_default = open_file_or_embedded("");
   ASSERT_TRUE(by_default.ok()) << by_default.error().message();
-  EXPECT_TRUE((*by_default)->metadata().get_string("general.name").ok());
+  EXPECT_EQ((*by_default)->metadata().get_string("general.name").value(), "tales5M");
   const auto named = open_file_or_embedded("stories260k");
   ASSERT_TRUE(named.ok()) << named.error().message();
   EXPECT_EQ((*named)->metadata().get_string("general.name").value(), "stories260K");

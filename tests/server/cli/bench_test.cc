@@ -1,4 +1,5 @@
-// `quern synth`, `fit` and `bench` as a user runs them, on the demo model and on a tiny random one.
+// `quern synth`, `fit` and `bench` as a user runs them, on the demo models and on a tiny random
+// one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,9 +36,9 @@ Json parsed(const std::string& text) {
   return json.ok() ? *json : Json();
 }
 
-TEST(Bench, ReportsEveryRowOfTheDemoModel) {
-  const Outcome outcome = run_quern({"bench", "-p", "16", "-n", "4", "-b", "1,2", "-c", "0,40",
-                                     "-r", "2", "--no-measure", "--json"});
+TEST(Bench, ReportsEveryRowOfAnEmbeddedModel) {
+  const Outcome outcome = run_quern({"bench", "stories260k", "-p", "16", "-n", "4", "-b", "1,2",
+                                     "-c", "0,40", "-r", "2", "--no-measure", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const Json report = parsed(outcome.out);
   ASSERT_EQ(report["rows"].size(), 6U);  // for each depth: a prefill, two decodes
@@ -74,8 +75,8 @@ TEST(Bench, SaysWhereTheTimeOfAStepWent) {
   }
   EXPECT_GT(matmul_us, 0.0);
 
-  const Outcome table = run_quern(
-      {"bench", "-p", "8", "-n", "0", "-c", "0", "-r", "1", "--no-measure", "--operations"});
+  const Outcome table = run_quern({"bench", "stories260k", "-p", "8", "-n", "0", "-c", "0", "-r",
+                                   "1", "--no-measure", "--operations"});
   EXPECT_THAT(table.out, HasSubstr("attention"));
   EXPECT_THAT(table.out, HasSubstr("between"));
 }

@@ -43,6 +43,16 @@ class ScratchFile {
   std::filesystem::path path_;
 };
 
+// The weights of the default model are in Q8_0, and PyTorch computes with them in F32.
+TEST(Run, TellsByDefaultWhatPyTorchTells) {
+  const std::string tale = read_file(QUERN_SOURCE_DIR "/tests/golden/demo/tales5M_greedy.txt");
+  ASSERT_FALSE(tale.empty());
+  const Outcome outcome = run_quern({"run", "--temperature", "0", "-n", "-1",
+                                     "Near a quiet lake, there lived a merry frog named Max."});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, tale);
+}
+
 TEST(Run, PrintsThePublishedTextOfStories260K) {
   ASSERT_FALSE(published_text().empty());
   const Outcome outcome = run_quern({"run", "-m", "stories260k", "--temperature", "0", ""});
@@ -76,15 +86,17 @@ TEST(Run, SameBytesWithEveryInstructionSetAndThreadCount) {
 
 TEST(Run, SamePromptChunkingSameBytes) {
   const std::string prompt = "Once upon a time, there was a little girl who liked to play outside";
-  std::string first;
-  for (const char* chunk : {"1", "7", "256"}) {
-    const Outcome outcome = run_quern(
-        {"run", "--temperature", "0.9", "-s", "7", "-n", "40", "--max-step-tokens", chunk, prompt});
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    if (first.empty()) first = outcome.out;
-    EXPECT_EQ(outcome.out, first) << chunk;
+  for (const char* model : {"stories260k", "tales5m"}) {
+    std::string first;
+    for (const char* chunk : {"1", "7", "256"}) {
+      const Outcome outcome = run_quern({"run", "-m", model, "--temperature", "0.9", "-s", "7",
+                                         "-n", "40", "--max-step-tokens", chunk, prompt});
+      ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+      if (first.empty()) first = outcome.out;
+      EXPECT_EQ(outcome.out, first) << model << " " << chunk;
+    }
+    EXPECT_GT(first.size(), 20U) << model;
   }
-  EXPECT_GT(first.size(), 20U);
 }
 
 TEST(Run, SpeculationChangesNoByte) {

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 using tests::RawClient;
 using tests::RawResponse;
 
+const std::vector<std::string> kSmallest = {"-m", "stories260k"};
+
 std::string streaming_request(int max_tokens) {
   const Json body = {{"prompt", "Once upon a time"},
                      {"stream", true},
@@ -35,8 +37,25 @@ TEST(Serve, AnIdleServerEndsAtOnce) {
   }
 }
 
+// What a server without arguments offers, and what it calls it.
+TEST(Serve, ServesADemoModelByDefault) {
+  const ServerProcess server;
+  ASSERT_GT(server.port(), 0);
+  EXPECT_NE(server.summary().find("model       tales5M (llama, "), std::string::npos)
+      << server.summary();
+  EXPECT_NE(server.summary().find("serving     \"tales5m\" at"), std::string::npos)
+      << server.summary();
+  const auto listed = parse_json(tests::get(server.port(), "/v1/models").body);
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ((*listed)["data"][0]["id"], "tales5m");
+  const auto tags = parse_json(tests::get(server.port(), "/api/tags").body);
+  ASSERT_TRUE(tags.ok());
+  EXPECT_EQ((*tags)["models"][0]["name"], "tales5m:latest");
+  EXPECT_EQ((*tags)["models"][0]["details"]["quantization_level"], "Q8_0");
+}
+
 TEST(Serve, RunningStreamsFinishAfterSigterm) {
-  ServerProcess server;
+  ServerProcess server(kSmallest);
   ASSERT_GT(server.port(), 0);
   RawClient client(server.port());
   client.send(streaming_request(300));
@@ -49,7 +68,7 @@ TEST(Serve, RunningStreamsFinishAfterSigterm) {
 }
 
 TEST(Serve, WhatIsLeftAtTheEndOfTheDrainIsToldSo) {
-  ServerProcess server({"--drain-timeout", "0", "--max-sequences", "1"});
+  ServerProcess server({"-m", "stories260k", "--drain-timeout", "0", "--max-sequences", "1"});
   ASSERT_GT(server.port(), 0);
   // One of them runs and the other waits in the queue; which one is not determined.
   std::vector<std::unique_ptr<RawClient>> clients;
@@ -77,7 +96,8 @@ constexpr const char* kPrompt =
 
 TEST(Serve, ASecondProcessFindsWhatTheFirstOneComputed) {
   const tests::ScratchDirectory scratch;
-  const std::vector<std::string> options = {"--prefix-cache-dir", scratch.path().string()};
+  const std::vector<std::string> options = {"-m", "stories260k", "--prefix-cache-dir",
+                                            scratch.path().string()};
   Json cold;
   {
     ServerProcess first(options);
@@ -105,7 +125,8 @@ TEST(Serve, ASecondProcessFindsWhatTheFirstOneComputed) {
 // Killed at any moment, the directory serves the next one.
 TEST(Serve, AKilledProcessLeavesNoHalfPages) {
   const tests::ScratchDirectory scratch;
-  const std::vector<std::string> options = {"--prefix-cache-dir", scratch.path().string()};
+  const std::vector<std::string> options = {"-m", "stories260k", "--prefix-cache-dir",
+                                            scratch.path().string()};
   Json expected;
   for (int round = 0; round < 6; ++round) {
     ServerProcess server(options);
