@@ -15,7 +15,7 @@
 namespace quern::fit {
 
 // An error that answers hardly show: on stories260K Q8_0, with 3e-5, diverges from F32 by 7e-4,
-// while Q5_1, with 1e-3, diverges by 9e-3 (README.md of models).
+// while Q5_1, with 1e-3, diverges by 9e-3 (README.md beside this file).
 inline constexpr double kNoError = 1e-4;
 
 struct Limits {

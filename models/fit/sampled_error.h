@@ -7,7 +7,7 @@
 // Samples are blocks of 256 values at fixed places spread over each matrix, encoded by the same
 // encoders that write files (kernels/quantize) or taken from a file that is there. The error says
 // how well weights are kept, not how much worse answers become: it orders the formats of one model
-// (README.md of models shows it beside the divergence that was measured), and no more.
+// (README.md shows it beside the divergence that was measured), and no more.
 #pragma once
 
 #include <cstdint>
