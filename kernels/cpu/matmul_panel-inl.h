@@ -213,25 +213,43 @@ QUERN_PART PanelChunk panel_chunk(const MatmulTask& task, int64_t first_row, int
   return first_row + kPanelRows <= task.n_out ? chunk : filled_up(task, first_row, chunk, copy);
 }
 
+// The end of the weights.
+QUERN_PART const std::byte* weight_end_of(const MatmulTask& task) {
+  return task.weight + task.n_out * task.row_bytes;
+}
+
+// Asks for panel `begin` at once, unless the worker did so in its last call, and remembers what
+// will be asked for in this one.
+QUERN_PART void ask_for_first(const MatmulTask& task, int64_t begin, const MatmulScratch& scratch) {
+  const int64_t panel_bytes = kPanelRows * task.row_bytes;
+  const std::byte* first = task.weight + begin * panel_bytes;
+  if (*scratch.following != first) PanelPrefetch(first, weight_end_of(task)).advance(panel_bytes);
+  *scratch.following = task.following;
+}
+
+// To ask for what comes before panel `end` from panel `next` on; and if that is `end`, for up to
+// n_panels panels of MatmulTask::following. That may lie in other weights, of which one panel is
+// known to exist.
+QUERN_PART PanelPrefetch ask_for_next(const MatmulTask& task, int64_t next, int64_t end,
+                                      int64_t n_panels) {
+  const int64_t panel_bytes = kPanelRows * task.row_bytes;
+  const std::byte* weight_end = weight_end_of(task);
+  if (next < end) return PanelPrefetch(task.weight + next * panel_bytes, weight_end);
+  const std::byte* following = task.following;
+  if (following == nullptr) return PanelPrefetch(weight_end, weight_end);
+  const bool same = following >= task.weight && following < weight_end;
+  const std::byte* stop = following + (same ? n_panels : 1) * panel_bytes;
+  return PanelPrefetch(following, same && stop > weight_end ? weight_end : stop);
+}
+
 // `multiply` adds the products of a chunk with columns from `column` to scratch.accumulator.
 template <typename Multiply>
 QUERN_PART void matmul_panels(const MatmulTask& task, int64_t begin, int64_t end,
                               const MatmulScratch& scratch, Multiply multiply) {
-  const int64_t panel_bytes = kPanelRows * task.row_bytes;
-  const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
-  const std::byte* first_panel = task.weight + begin * panel_bytes;
-  if (*scratch.following != first_panel) {
-    PanelPrefetch(first_panel, weight_end).advance(panel_bytes);
-  }
-  *scratch.following = task.following;
-  const PanelPrefetch after = task.following != nullptr
-                                  ? PanelPrefetch(task.following, task.following + panel_bytes)
-                                  : PanelPrefetch(first_panel, first_panel);
+  ask_for_first(task, begin, scratch);
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t first_row = panel * kPanelRows;
-    PanelPrefetch prefetch =
-        panel + 1 < end ? PanelPrefetch(task.weight + (panel + 1) * panel_bytes, weight_end)
-                        : after;
+    PanelPrefetch prefetch = ask_for_next(task, panel + 1, end, 1);
     for (int64_t column = 0; column < task.n_rows; column += kMaxPassColumns) {
       const int64_t left = task.n_rows - column;
       const int64_t n_columns = left < kMaxPassColumns ? left : kMaxPassColumns;

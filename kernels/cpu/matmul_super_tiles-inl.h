@@ -295,13 +295,11 @@ template <typename Unpacker>
 QUERN_PART void multiply_super_all(const MatmulTask& task, int64_t begin, int64_t end,
                                    const MatmulScratch& scratch) {
   const int64_t n_blocks = tile_blocks(task);
-  const int64_t panel_bytes = kPanelRows * task.row_bytes;
-  const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
-  PanelPrefetch(task.weight + begin * panel_bytes, weight_end).advance(panel_bytes);
+  ask_for_first(task, begin, scratch);
   const int64_t together = n_blocks <= kSuperFewBlocks ? 2 : kSuperTilePanels;
   for (int64_t panel = begin; panel < end; panel += together) {
     const int64_t last = smaller(panel + together, end);
-    PanelPrefetch prefetch(last < end ? task.weight + last * panel_bytes : weight_end, weight_end);
+    PanelPrefetch prefetch = ask_for_next(task, last, end, together);
     for (int64_t block = 0; block < n_blocks; block += kSuperPassBlocks) {
       int64_t columns[kSuperPassBlocks];
       int64_t count = 0;

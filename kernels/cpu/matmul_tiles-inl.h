@@ -360,12 +360,10 @@ QUERN_PART void multiply_all(const MatmulTask& task, int64_t begin, int64_t end,
     }
   }
   const int64_t together = columns.keeps_all() ? 1 : kTilePanels;
-  const int64_t panel_bytes = kPanelRows * task.row_bytes;
-  const std::byte* weight_end = task.weight + task.n_out * task.row_bytes;
-  PanelPrefetch(task.weight + begin * panel_bytes, weight_end).advance(panel_bytes);
+  ask_for_first(task, begin, scratch);
   for (int64_t panel = begin; panel < end; panel += together) {
     const int64_t last = panel + together < end ? panel + together : end;
-    PanelPrefetch prefetch(last < end ? task.weight + last * panel_bytes : weight_end, weight_end);
+    PanelPrefetch prefetch = ask_for_next(task, last, end, together);
     for (int64_t block = 0; block < columns.count(); block += kPassBlocks) {
       const int64_t left = columns.count() - block;
       multiply_panels<Unpacker>(task, panel, last, columns, block,
