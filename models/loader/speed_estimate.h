@@ -11,9 +11,10 @@
 // the layers' weights for every token and attends to half of its own tokens on average. Of a
 // mixture of experts a token multiplies its own experts, and a step reads those that any of its
 // tokens uses (TokenWork::expert_share). The prediction is the sum of the three, the latter two at
-// the shares of their ceilings that kernels reach (kMultiplyShare, kAttendShare): what a step does
-// beside reading is about what overlapping saves. The shares fit a 1.1B model in Q4_K_M with 2
-// threads (AVX-512 VNNI, AMX) within 15 % for one, four and sixteen sequences and for a prompt.
+// the shares of their ceilings that kernels reach (kMultiplyShare, kTileShare, kAttendShare): what
+// a step does beside reading is about what overlapping saves. The shares fit a 1.1B model in Q4_K_M
+// with 2 threads (AVX-512 VNNI, AMX) within 15 % for one, four and sixteen sequences and for a
+// prompt.
 #pragma once
 
 #include "config/hardware/profile.h"

@@ -177,6 +177,22 @@ TEST(SpeedEstimate, ManySequencesAreLimitedByMultiplying) {
   EXPECT_NEAR(speed.ceiling, 1.3e12 / (2 * 1.0345e9), 1);
 }
 
+// Tiles take blocks of 16 tokens, and change no ceiling that is shown.
+TEST(SpeedEstimate, TilesHelpStepsOfManyTokens) {
+  hardware::Measured tiles = machine();
+  tiles.int8_tile_tops = 12;
+  for (const int batch : {1, 15}) {
+    EXPECT_EQ(estimate_decode(work(), tiles, batch, 100).predicted,
+              estimate_decode(work(), machine(), batch, 100).predicted);
+  }
+  const SpeedEstimate with = estimate_decode(work(), tiles, 16, 100);
+  const SpeedEstimate without = estimate_decode(work(), machine(), 16, 100);
+  EXPECT_GT(with.predicted, 1.2 * without.predicted);
+  EXPECT_EQ(with.ceiling, without.ceiling);
+  EXPECT_GT(estimate_prefill(work(), tiles, 512, 0).predicted,
+            1.2 * estimate_prefill(work(), machine(), 512, 0).predicted);
+}
+
 // 8 experts of which 2 are used: the same bytes and products for one token as a dense model with
 // two of them, and more bytes for two tokens.
 TEST(SpeedEstimate, OneTokenReadsOnlyItsExperts) {
