@@ -22,7 +22,8 @@ double StepCosts::decode_step_ns(int32_t n_decodes) const {
     for (const int index : {wanted + distance, wanted - distance}) {
       if (index < 0 || index >= kBuckets) continue;
       const double known = decode_ns[static_cast<size_t>(index)];
-      if (known > 0) return known;
+      // Too short a guess would leave no time for prompts, and their steps are what is measured.
+      if (known > 0) return known + row_ns * std::max(0, n_decodes - (1 << index));
     }
   }
   return 0;

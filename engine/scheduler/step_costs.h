@@ -21,7 +21,8 @@ struct StepCosts {
   double row_ns = 0;
 
   static int bucket(int32_t n_decodes);  // precondition: n_decodes >= 1
-  // Of the nearest known bucket; 0 when nothing is known.
+  // Of its bucket, or else of the nearest known one: a larger one as it is, a smaller one with
+  // row_ns for each sequence more. 0 when nothing is known.
   double decode_step_ns(int32_t n_decodes) const;
   // Of a step of n tokens without prompts; 0 when nothing is known.
   double rows_ns(int32_t n) const { return step_ns + n * row_ns; }

@@ -119,13 +119,16 @@ Status ActivationStore::reserve_super_blocks(int64_t n_rows, int64_t n_in) {
   rows.block_rows = n_rows;
   constexpr int64_t kBlockBytes = kSuperValues + 4 + kSuperHalves * (2 + 4);
   const int64_t n_blocks = n_in / kSuperValues;
-  QUERN_ASSIGN_OR_RETURN(const size_t bytes, bytes_of_rows(n_rows, n_blocks * kBlockBytes));
+  QUERN_ASSIGN_OR_RETURN(
+      const size_t bytes,
+      bytes_of_rows(n_rows + kSpareSuperRows, std::max<int64_t>(1, n_blocks) * kBlockBytes));
   QUERN_RETURN_IF_ERROR(super_memory_.reserve(bytes, "quantized activations"));
   Carver carver(super_memory_.data());
-  rows.q = carver.take<int8_t>(n_blocks * n_rows * kSuperValues);
-  rows.d = carver.take<float>(n_blocks * n_rows);
-  rows.sums = carver.take<int16_t>(n_blocks * n_rows * kSuperHalves);
-  rows.sum_parts = carver.take<uint32_t>(n_blocks * n_rows * kSuperHalves);
+  const int64_t all_rows = n_blocks * n_rows + kSpareSuperRows;
+  rows.q = carver.take<int8_t>(all_rows * kSuperValues);
+  rows.d = carver.take<float>(all_rows);
+  rows.sums = carver.take<int16_t>(all_rows * kSuperHalves);
+  rows.sum_parts = carver.take<uint32_t>(all_rows * kSuperHalves);
   return ok_status();
 }
 

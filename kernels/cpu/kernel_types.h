@@ -57,6 +57,9 @@ struct SuperRows {
   uint32_t* sum_parts;  // [n_blocks][block_rows][kSuperHalves]
   int64_t block_rows;   // at least the number of rows
 };
+// Behind the last row of each plane there is room for so many more: kernels that take a fixed
+// number of columns may read them, whatever they hold, and drop the results.
+inline constexpr int kSpareSuperRows = 15;
 
 // One chunk of a panel: up to kChunkValues values of kPanelRows rows. Byte i of lane r in q[k / 4]
 // is value k = 4 * (k / 4) + i of row r.

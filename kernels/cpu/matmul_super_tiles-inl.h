@@ -24,6 +24,10 @@ namespace quern::cpu {
 namespace {
 
 inline constexpr int kTileBytes = 64;
+// A tile of so many columns, the others of which are dropped, takes less time than as many dot
+// products.
+inline constexpr int64_t kLeastSuperColumns = 9;
+static_assert(kTileColumns - 1 <= kSpareSuperRows);
 // Blocks of columns that share unpacked panels, and panels that share columns in the caches: as
 // many of both as there are accumulators for.
 inline constexpr int kSuperPassBlocks = 32;
@@ -290,7 +294,7 @@ QUERN_PART void multiply_super_pass(const MatmulTask& task, int64_t begin, int64
   store_tile_panels(task, begin, end, columns, n_blocks, scratch.accumulator);
 }
 
-// The matrix product; tiles are configured and there are at least kTileColumns columns.
+// The matrix product; tiles are configured.
 template <typename Unpacker>
 QUERN_PART void multiply_super_all(const MatmulTask& task, int64_t begin, int64_t end,
                                    const MatmulScratch& scratch) {

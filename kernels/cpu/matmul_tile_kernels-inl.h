@@ -13,8 +13,10 @@ namespace {
 template <typename Unpacker>
 void matmul_tiled(const MatmulTask& task, int64_t begin, int64_t end,
                   const MatmulScratch& scratch) {
-  if (task.n_rows < kTileColumns) return matmul_format<Unpacker>(task, begin, end, scratch);
-  if constexpr (kHasSuperBlocks<typename Unpacker::Format>) {
+  constexpr bool kSuper = kHasSuperBlocks<typename Unpacker::Format>;
+  constexpr int64_t kLeast = kSuper ? kLeastSuperColumns : kTileColumns;
+  if (task.n_rows < kLeast) return matmul_format<Unpacker>(task, begin, end, scratch);
+  if constexpr (kSuper) {
     tile_configure(kTileConfig<kTileBytes>);
     multiply_super_all<Unpacker>(task, begin, end, scratch);
   } else {

@@ -12,9 +12,10 @@ QUERN_PART int64_t tile_blocks(const MatmulTask& task) {
 }
 
 // The first column of a block. The last block is full, too; it may share columns with the one
-// before, and both compute them.
+// before, and both compute them. The only one of fewer columns goes on behind the last one.
 QUERN_PART int64_t tile_column(const MatmulTask& task, int64_t block) {
-  return smaller(block * kTileColumns, task.n_rows - kTileColumns);
+  const int64_t last = task.n_rows - kTileColumns;
+  return last < 0 ? 0 : smaller(block * kTileColumns, last);
 }
 
 // Writes the accumulators [panel][block][kTileColumns][kPanelRows] of panels begin to end - 1 to y,
@@ -24,11 +25,12 @@ QUERN_PART void store_tile_panels(const MatmulTask& task, int64_t begin, int64_t
                                   const float* accumulator) {
   const int64_t panel_floats = n_blocks * kTileColumns * kPanelRows;
   const int64_t n_full = smaller(end, task.n_out / kPanelRows) - begin;
+  const int64_t n_columns = smaller(kTileColumns, task.n_rows);
   const float* bias = task.bias != nullptr ? task.bias + begin * kPanelRows : nullptr;
   for (int64_t i = 0; i < n_blocks; ++i) {
     const float* from = accumulator + i * kTileColumns * kPanelRows;
     float* y = task.y + columns[i] * task.y_stride + begin * kPanelRows;
-    for (int c = 0; c < kTileColumns; ++c) {
+    for (int64_t c = 0; c < n_columns; ++c) {
       for (int64_t p = 0; p < n_full; ++p) {
         NF sum = n_load(from + p * panel_floats);
         if (bias != nullptr) sum = n_add(sum, n_load(bias + p * kPanelRows));
@@ -41,7 +43,7 @@ QUERN_PART void store_tile_panels(const MatmulTask& task, int64_t begin, int64_t
   if (begin + n_full == end) return;
   const float* from = accumulator + n_full * panel_floats;
   for (int64_t i = 0; i < n_blocks; ++i) {
-    store_panel(task, (begin + n_full) * kPanelRows, columns[i], kTileColumns,
+    store_panel(task, (begin + n_full) * kPanelRows, columns[i], n_columns,
                 from + i * kTileColumns * kPanelRows);
   }
 }

@@ -44,6 +44,21 @@ TEST(StepCostMeter, LearnsTheLineOfRows) {
   EXPECT_NEAR(meter.costs().rows_ns(8), 1600, 120);
 }
 
+// What many streams cost must not pass for the cost of the prompts beside them, or prompts would
+// get ever smaller pieces.
+TEST(StepCostMeter, PromptsDoNotPayForStreamsThatWereNeverAlone) {
+  constexpr double kStep = 1e6;
+  constexpr double kPromptToken = 2e4;
+  StepCostMeter meter;
+  for (int i = 0; i < 10; ++i) meter.note(step_of(1, 0), kStep);
+  const double ten_streams = kStep + 9 * meter.costs().row_ns;
+  EXPECT_NEAR(meter.costs().decode_step_ns(10), ten_streams, 1e-3);
+  StepPlan mixed = step_of(10, 0);
+  mixed.sequences.push_back({11, 0, 8, 0, 0});
+  for (int i = 0; i < 10; ++i) meter.note(mixed, ten_streams + 8 * kPromptToken);
+  EXPECT_NEAR(meter.costs().prompt_token_ns, kPromptToken, kPromptToken / 100);
+}
+
 TEST(StepCostMeter, OneSlowStepIsNotTheRule) {
   StepCostMeter meter;
   for (int i = 0; i < 100; ++i) meter.note(step_of(1, i % 4), 1000 + 100.0 * (i % 4));
@@ -60,6 +75,10 @@ TEST(StepCosts, BetweenTwoKnownBatchesTheLargerCounts) {
   EXPECT_EQ(costs.decode_step_ns(2), 9e6);
   EXPECT_EQ(costs.decode_step_ns(1), 1e6);
   EXPECT_EQ(costs.decode_step_ns(64), 9e6);
+  // More sequences than were seen cost more rows.
+  costs.row_ns = 1e5;
+  EXPECT_EQ(costs.decode_step_ns(2), 9e6);
+  EXPECT_EQ(costs.decode_step_ns(64), 9e6 + (64 - 4) * 1e5);
 }
 
 }  // namespace

@@ -114,7 +114,8 @@ TEST(MatmulRows, TilesTakeAnyNumberOfColumns) {
       auto forced = make_backend("", threads, {"matmul=" + std::string(row->name)});
       const auto fast = forced->load_weight(weight.view(), "w");
       ASSERT_TRUE(fast.ok());
-      for (const int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 255, 256, 257, 272, 511, 600}) {
+      for (const int64_t n :
+           {1, 2, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 255, 256, 257, 272, 511, 600}) {
         const auto used = std::span(x).first(static_cast<size_t>(n * n_in));
         EXPECT_TRUE(same_bits(multiply(*forced, **fast, used, n),
                               std::span(all).first(static_cast<size_t>(n * kOut))))

@@ -75,7 +75,7 @@ TEST(TileRows, EmulatedTilesGiveTheBitsOfTheOracle) {
     // Odd and even numbers of groups, one chunk and more; columns that fill tiles, some and none.
     for (const int64_t n_cols : {1, 3, 5, 40}) {
       const RandomWeight weight(format, 35, n_cols * format.block_values, ++seed, 1);
-      for (const int64_t n_rows : {1, 15, 16, 33, 260}) {
+      for (const int64_t n_rows : {1, 9, 15, 16, 33, 260}) {
         if (n_cols == 40 && (n_rows != 33 || format.block_values != 32)) continue;
         Random random(seed);
         const auto x = random.normals(static_cast<size_t>(n_rows * weight.view().n_cols));
