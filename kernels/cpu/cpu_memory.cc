@@ -18,6 +18,10 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kMapFrom = size_t{1} << 20;
 constexpr size_t kHugePage = size_t{2} << 20;
+// Larger memory holds keys and values, which fill bit by bit in all layers at once: there the first
+// touch of a large page, which clears 2 MiB in each plane of each layer, would stop a step for a
+// quarter of a second.
+constexpr size_t kHugePagesUpTo = size_t{64} << 20;
 
 class HeapBuffer final : public backend::Buffer {
  public:
@@ -73,7 +77,8 @@ Result<std::unique_ptr<backend::Buffer>> map_pages(size_t bytes, size_t alignmen
 
 Result<std::unique_ptr<backend::Buffer>> allocate_host(size_t bytes, std::string_view what) {
   // Large pages: fewer address translations.
-  if (bytes >= kMapFrom) return map_pages(bytes, kHugePage, MADV_HUGEPAGE, what);
+  const int advice = bytes <= kHugePagesUpTo ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+  if (bytes >= kMapFrom) return map_pages(bytes, kHugePage, advice, what);
   const size_t rounded = bytes == 0 ? kAlignment : (bytes + kAlignment - 1) & ~(kAlignment - 1);
   void* data = std::aligned_alloc(kAlignment, rounded);
   if (data == nullptr) return out_of_memory(bytes, what);
